@@ -1,0 +1,57 @@
+// What a Session tells its owner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "protocol/constants.h"
+#include "protocol/metadata.h"
+
+namespace valkyrie::protocol {
+
+// What happened. Which fields of Event are set is said beside each; `stream` and `user` are set
+// wherever a stream is concerned.
+enum class EventType : std::uint8_t {
+  ready,           // The hello is done; Session::peer() is set.
+  stream_opened,   // By the peer: kind, options, qos, metadata (SERVICE, METHOD, ...).
+  request,         // correlation, qos, metadata, payload (whole), cost.
+  cancel,          // The peer gives up a request: correlation, cookie. Its response is still owed.
+  abandoned,       // A request of the peer is over unanswered, since its stream or session is:
+                   // correlation, cookie, code. Nothing may be sent for it any more.
+  response,        // correlation, cookie, qos, metadata (STATUS if not OK), payload, cost.
+  request_failed,  // Instead of a response: correlation, cookie, code, status, outcome.
+  notify,          // qos, metadata, payload (whole), cost.
+  data,            // qos, metadata (first part only), payload, more, cost.
+  end,             // The peer ended its direction: metadata.
+  reset,           // The stream is over: code, local, metadata. The stream's last event.
+  stream_closed,   // Both directions ended in order. The stream's last event.
+  flushed,         // A waiting message was scheduled whole: correlation, cookie.
+  stream_limit,    // open_stream() is possible again.
+  goaway,          // The peer drains: code, drain_ms. Open nothing new; END call streams.
+  pong,            // cookie is the token of ping().
+  closed,          // The session is over: code, local, metadata. The last event of all.
+};
+
+// One event. Spans are borrowed; see Session::poll_event.
+struct Event {
+  EventType type = EventType::closed;
+  StreamKind kind = StreamKind::call;
+  std::uint8_t options = 0;  // Of stream_opened: the octet of STREAM_OPEN.
+  std::uint8_t qos = 0;      // The frame's byte: class in the top 3 bits, urgency in the low 5.
+  bool more = false;         // Of data: the message continues with the stream's next data event.
+  bool local = false;        // Of closed and reset: this side decided.
+  CloseCode code = CloseCode::none;
+  StatusCode status = StatusCode::ok;       // Of request_failed.
+  Outcome outcome = Outcome::not_executed;  // Of request_failed.
+  std::uint32_t stream = 0;
+  std::uint32_t correlation = 0;
+  std::uint32_t cost = 0;      // Bytes to give back with Session::consume() once dealt with.
+  std::uint32_t drain_ms = 0;  // Of goaway: the peer's patience.
+  std::uint64_t user = 0;      // What open_stream() or set_user() attached to the stream.
+  std::uint64_t cookie = 0;    // What send_*() or set_cookie() attached to the request or message.
+  MetadataView metadata{};
+  std::span<const std::byte> payload{};
+};
+
+}  // namespace valkyrie::protocol

@@ -1,0 +1,57 @@
+// What one side of a session accepts, keeps and waits for. Values, bounds and what happens beyond
+// them: docs/spec/session.md, "Limits".
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "protocol/constants.h"
+#include "protocol/time.h"
+
+namespace valkyrie::protocol {
+
+// Defaults are the specification's. Sizes in bytes.
+struct SessionLimits {
+  // Told to the peer in the hello.
+  std::uint32_t frame_body_bytes_max = kFrameBodyBytesDefault;
+  std::uint32_t call_message_bytes_max = kCallMessageBytesDefault;
+  std::uint32_t stream_message_bytes_max = kStreamMessageBytesDefault;
+  std::uint32_t peer_streams_max = kPeerStreamsDefault;
+  std::uint32_t requests_in_flight_max = kRequestsInFlightDefault;
+  std::uint32_t stream_credit_bytes = kStreamCreditBytesDefault;
+  std::uint32_t connection_credit_bytes = kConnectionCreditBytesDefault;
+  // Kept by this side.
+  std::uint64_t held_bytes_max = kHeldBytesDefault;
+  std::uint64_t queued_bytes_max = kQueuedBytesDefault;
+  std::uint32_t control_output_bytes_max = kControlOutputBytesDefault;
+  std::uint32_t control_frames_burst = kControlFramesBurst;
+  std::uint32_t control_frames_per_second = kControlFramesPerSecond;
+  Duration handshake_timeout = kHandshakeTimeoutDefault;
+  Duration keepalive_interval = kKeepaliveIntervalDefault;  // The acceptor's counts for both.
+  Duration stall_timeout = kStallTimeoutDefault;
+};
+
+// How to open a session.
+struct SessionConfig {
+  SessionLimits limits{};
+  std::string agent = "valkyrie";  // Name and version for the peer's logs.
+  std::string node_id;             // Acceptor: told to the dialer; may be empty.
+  std::string token;               // Dialer: credential for the node; may be empty.
+  QosClass qos_ceiling = QosClass::job;  // Acceptor: the highest class the dialer may ask for.
+  bool grease = true;              // Sends frames and options that a peer must ignore.
+};
+
+// What the peer said in its hello: its limits bound what may be sent to it.
+struct PeerInfo {
+  std::uint32_t frame_body_bytes_max = 0;
+  std::uint32_t call_message_bytes_max = 0;
+  std::uint32_t stream_message_bytes_max = 0;
+  std::uint32_t requests_in_flight_max = 0;
+  QosClass qos_ceiling = QosClass::job;
+  Duration keepalive_interval{};
+  std::string agent;
+  std::string node_id;
+  std::string token;
+};
+
+}  // namespace valkyrie::protocol
