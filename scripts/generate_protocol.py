@@ -1,0 +1,684 @@
+#!/usr/bin/env python3
+"""Writes protocol/constants.h and the marked tables of docs/spec/*.md from docs/spec/protocol.toml.
+
+usage: generate_protocol.py [--check] [--root DIR]
+
+--check writes nothing and exits 1, naming each stale file. A table in a document stands between
+`<!-- table: NAME -->` and `<!-- end table -->`; NAME is one of those in TABLES below.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+import tomllib
+
+UNITS = {
+    "bytes": "Bytes",
+    "count": "Count",
+    "ms": "Ms",
+    "per_second": "PerSecond",
+    "percent": "Percent",
+    "ratio": "Ratio",
+}
+U32_MAX = 0xFFFFFFFF
+
+
+def camel(name):
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def plain(text):
+    """Text of a C++ comment: the table's Markdown without its back-quotes."""
+    return text.replace("`", "")
+
+
+class Writer:
+    def __init__(self):
+        self.lines = []
+
+    def __call__(self, *lines):
+        self.lines.extend(lines)
+
+    def comment(self, text, indent=""):
+        """Wraps `text` into // lines of at most 100 columns."""
+        line = indent + "//"
+        for word in text.split():
+            if len(line) + 1 + len(word) > 100:
+                self(line)
+                line = indent + "//"
+            line += " " + word
+        self(line)
+
+    def text(self):
+        return "\n".join(self.lines) + "\n"
+
+
+def write_enum(out, name, base, doc, rows):
+    """One enum class; rows are (name, value as text, comment)."""
+    out.comment(doc)
+    out(f"enum class {name} : std::{base} {{")
+    for row, value, comment in rows:
+        if comment:
+            out.comment(comment, "  ")
+        out(f"  {row} = {value},")
+    out("};", "")
+
+
+def write_to_string(out, enum, rows):
+    out.comment(
+        f"The one word for a {enum} in frames, logs and metrics; \"unknown\" for a value that has none."
+    )
+    out(f"[[nodiscard]] constexpr std::string_view to_string({enum} value) {{", "  switch (value) {")
+    for row in rows:
+        out(f"    case {enum}::{row}:", f'      return "{row}";')
+    out("  }", '  return "unknown";', "}", "")
+
+
+def write_enums(out, table):
+    frames = table["frame"]
+    write_enum(
+        out,
+        "FrameType",
+        "uint8_t",
+        "Frame types: docs/spec/framing.md. Types 0xC0-0xFF are ignorable and have no name.",
+        [(f["name"], f"0x{f['value']:02X}", f"Body: {plain(f['body'])}.") for f in frames],
+    )
+    write_enum(
+        out,
+        "CloseCode",
+        "uint16_t",
+        "Why a session or a stream ended, as GOAWAY and RESET carry it: docs/spec/errors.md.",
+        [(c["name"], c["value"], camel_sentence(c["doc"])) for c in table["code"]],
+    )
+    write_enum(
+        out,
+        "StatusCode",
+        "uint8_t",
+        "Result of a call, numbered as gRPC does: docs/spec/calls.md.",
+        [(s["name"], value, "") for value, s in enumerate(table["status"])],
+    )
+    write_enum(
+        out,
+        "Outcome",
+        "uint8_t",
+        "Whether the service ran the request of a failed call: docs/spec/calls.md.",
+        [(o["name"], o["value"], camel_sentence(o["doc"])) for o in table["outcome"]],
+    )
+    write_enum(
+        out,
+        "QosClass",
+        "uint8_t",
+        "Class of a stream, the top 3 bits of the qos byte: docs/spec/scheduling.md.",
+        [(c["name"], c["value"], camel_sentence(c["doc"])) for c in table["class"]],
+    )
+    write_enum(
+        out,
+        "StreamKind",
+        "uint8_t",
+        "What a stream carries: docs/spec/streams.md.",
+        [(k["name"], k["value"], camel_sentence(k["doc"])) for k in table["kind"]],
+    )
+    write_enum(
+        out,
+        "MetadataKey",
+        "uint8_t",
+        "Metadata keys with a meaning: docs/spec/metadata.md.",
+        [(m["name"], f"0x{m['value']:02X}", camel_sentence(m["doc"])) for m in table["metadata"]],
+    )
+    write_enum(
+        out,
+        "HelloOption",
+        "uint16_t",
+        "Options of HELLO and HELLO_ACK: docs/spec/session.md.",
+        [
+            (h["name"], f"0x{h['value']:04X}", camel_sentence(h["doc"]))
+            for h in table["hello_option"]
+        ],
+    )
+    write_enum(
+        out,
+        "Feature",
+        "uint8_t",
+        "Bits of HelloOption::features: docs/spec/session.md.",
+        [(f["name"], f["bit"], camel_sentence(f["doc"])) for f in table["feature"]],
+    )
+    for enum, key in (
+        ("FrameType", "frame"),
+        ("CloseCode", "code"),
+        ("StatusCode", "status"),
+        ("Outcome", "outcome"),
+        ("QosClass", "class"),
+        ("StreamKind", "kind"),
+        ("MetadataKey", "metadata"),
+        ("HelloOption", "hello_option"),
+        ("Feature", "feature"),
+    ):
+        write_to_string(out, enum, [row["name"] for row in table[key]])
+
+
+def camel_sentence(text):
+    text = plain(text)
+    return text[0].upper() + text[1:] + "."
+
+
+def write_codes(out, table):
+    out.comment(
+        "Status the caller of a call sees when its stream or session ended with `code`. Codes of a"
+        " later version count as unavailable."
+    )
+    out("[[nodiscard]] constexpr StatusCode caller_status(CloseCode code) {", "  switch (code) {")
+    by_status = {}
+    for code in table["code"]:
+        by_status.setdefault(code["status"], []).append(code["name"])
+    for status, names in by_status.items():
+        if status == "unavailable":
+            continue
+        for name in names:
+            out(f"    case CloseCode::{name}:")
+        out(f"      return StatusCode::{status};")
+    out("    default:", "      return StatusCode::unavailable;", "  }", "}", "")
+    out.comment(
+        "Whether `code` by itself proves that no request of the stream ran. For all others the last"
+        " correlation id of RESET and the last stream id of GOAWAY decide: docs/spec/calls.md."
+    )
+    out("[[nodiscard]] constexpr bool proves_not_executed(CloseCode code) {")
+    names = [c["name"] for c in table["code"] if c.get("not_executed")]
+    test = " || ".join(f"code == CloseCode::{name}" for name in names)
+    out(f"  return {test};", "}", "")
+
+
+def write_limits(out, table):
+    for limit in table["limit"]:
+        name = "k" + camel(limit["name"]) + UNITS[limit["unit"]]
+        bounds = [key for key in ("default", "min", "max") if key in limit]
+        rows = [(name, limit["fixed"])] if "fixed" in limit else [
+            (name + key.capitalize(), limit[key]) for key in bounds
+        ]
+        over = f" Over it: {plain(limit['over'])}." if limit["over"] else ""
+        out.comment(camel_sentence(limit["doc"]) + over)
+        for row, value in rows:
+            out(f"inline constexpr std::uint32_t {row} = {value};")
+        out("")
+
+
+def write_frame_table(out, table):
+    kinds = {k["name"]: k["value"] for k in table["kind"]}
+    out.comment(
+        "What the header alone must satisfy for a frame type, one entry of kFrameProperties. The"
+        " maxima are compared with the field as it stands, so that one comparison is one check."
+    )
+    out(
+        "struct FrameProperties {",
+        "  // Exact bounds of body length minus metadata length, bytes.",
+        "  std::uint32_t payload_min;",
+        "  std::uint32_t payload_max;",
+        "  // 0 when the type has no metadata, else 65535; the 16 KiB limit is the stream's affair.",
+        "  std::uint16_t metadata_max;",
+        "  // Flags that are errors in this type.",
+        "  std::uint8_t flags_illegal;",
+        "  // 0 in control frames, else the highest qos byte of the last class.",
+        "  std::uint8_t qos_max;",
+        "  // The number is one this version knows.",
+        "  bool known;",
+        "  // 0xC0-0xFF: skipped after magic, version and body length.",
+        "  bool ignorable;",
+        "  // Costs no credit, has qos 0 and goes before everything that costs credit.",
+        "  bool control;",
+        "  // Costs credit of its stream, besides that of the connection.",
+        "  bool stream_credit;",
+        "  // Stream id 0 is legal; another stream id is legal.",
+        "  bool stream_zero;",
+        "  bool stream_nonzero;",
+        "  // Correlation id 0 is legal; another correlation id is legal.",
+        "  bool correlation_zero;",
+        "  bool correlation_nonzero;",
+        "  // MORE is legal.",
+        "  bool more;",
+        "  // Who may send it: the dialer or the acceptor on stream 0; the opener or its peer of a",
+        "  // stream.",
+        "  bool from_dialer;",
+        "  bool from_acceptor;",
+        "  bool from_opener;",
+        "  bool from_peer;",
+        "  // Bit (1 << StreamKind) for each kind of stream it may appear on.",
+        "  std::uint8_t kinds;",
+        "  // Illegal unless the feature of that name was negotiated.",
+        "  bool needs_feature;",
+        "};",
+        "",
+    )
+    flag = table["flag"][0]["value"]
+    qos_max = len(table["class"]) * 32 - 1
+    out("// Properties by type byte. Unknown types below 0xC0 have known == false.")
+    out("inline constexpr std::array<FrameProperties, 256> kFrameProperties = [] {")
+    out("  std::array<FrameProperties, 256> all{};")
+    out("  for (auto& unknown : all) unknown.flags_illegal = 0xFF;")
+    ignorable = table["frame_range"][0]
+    out(
+        f"  for (std::size_t type = 0x{ignorable['first']:02X};"
+        f" type <= 0x{ignorable['last']:02X}; ++type) {{"
+    )
+    out("    all[type].ignorable = true;", "    all[type].control = true;", "  }")
+    out("  const auto at = [&all](FrameType type) -> FrameProperties& {")
+    out("    return all[static_cast<std::uint8_t>(type)];", "  };")
+    for f in table["frame"]:
+        credit = f.get("credit", "none")
+        more = f.get("more", False)
+        correlation = f.get("correlation", "none")
+        low, high = f["payload"]
+        sender = f["from"]
+        fields = {
+            "payload_min": low,
+            "payload_max": U32_MAX if high < 0 else high,
+            "metadata_max": 65535 if f.get("metadata") else 0,
+            "flags_illegal": 0xFF & ~flag if more else 0xFF,
+            "qos_max": 0 if credit == "none" else qos_max,
+            "known": True,
+            "ignorable": False,
+            "control": credit == "none",
+            "stream_credit": credit == "stream",
+            "stream_zero": f["stream"] in ("zero", "any"),
+            "stream_nonzero": f["stream"] != "zero",
+            "correlation_zero": correlation != "required",
+            "correlation_nonzero": correlation != "none",
+            "more": more,
+            "from_dialer": sender in ("dialer", "any"),
+            "from_acceptor": sender in ("acceptor", "any"),
+            "from_opener": sender in ("opener", "both", "any"),
+            "from_peer": sender in ("peer", "both", "any"),
+            "kinds": sum(1 << kinds[k] for k in f.get("kinds", [])),
+            "needs_feature": "feature" in f,
+        }
+        out(f"  at(FrameType::{f['name']}) = {{")
+        for key, value in fields.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            out(f"      .{key} = {text},")
+        out("  };")
+    out("  return all;", "}();", "")
+
+
+def write_metadata_table(out, table):
+    out.comment(
+        "What an entry of a known metadata key must satisfy, one entry of kMetadataProperties."
+        " `frames` and the others are meaningless where known is false."
+    )
+    out(
+        "struct MetadataProperties {",
+        "  // Bounds of the value, bytes.",
+        "  std::uint16_t value_min;",
+        "  std::uint16_t value_max;",
+        "  // Bit i: legal in the i-th frame type of kMetadataFrames.",
+        "  std::uint16_t frames;",
+        "  // The key is one this version knows.",
+        "  bool known;",
+        "};",
+        "",
+    )
+    carriers = [f["name"] for f in table["frame"] if f.get("metadata")]
+    out("// Frame types that may carry metadata.")
+    out(f"inline constexpr std::array<FrameType, {len(carriers)}> kMetadataFrames = {{")
+    out(*[f"    FrameType::{name}," for name in carriers], "};", "")
+    out("// Bit of a frame type in MetadataProperties::frames; 0 where it carries no metadata.")
+    out("inline constexpr std::array<std::uint16_t, 256> kMetadataFrameBits = [] {")
+    out("  std::array<std::uint16_t, 256> all{};")
+    out("  for (std::size_t i = 0; i < kMetadataFrames.size(); ++i) {")
+    out("    all[static_cast<std::uint8_t>(kMetadataFrames[i])] =")
+    out("        static_cast<std::uint16_t>(1u << i);", "  }", "  return all;", "}();", "")
+    out("// Properties by key byte.")
+    out("inline constexpr std::array<MetadataProperties, 256> kMetadataProperties = [] {")
+    out("  std::array<MetadataProperties, 256> all{};")
+    out("  const auto at = [&all](MetadataKey key) -> MetadataProperties& {")
+    out("    return all[static_cast<std::uint8_t>(key)];", "  };")
+    for m in table["metadata"]:
+        names = carriers if m["frames"] == "*" else m["frames"]
+        bits = sum(1 << carriers.index(name) for name in names)
+        low, high = m["bytes"]
+        out(f"  at(MetadataKey::{m['name']}) = {{{low}, {high}, 0x{bits:04X}, true}};")
+    out("  return all;", "}();", "")
+
+
+def constants_h(table):
+    out = Writer()
+    out(
+        "// Numbers of the wire protocol. GENERATED by scripts/generate_protocol.py from",
+        "// docs/spec/protocol.toml: edit that file, not this one.",
+        "#pragma once",
+        "",
+        "#include <array>",
+        "#include <cstddef>",
+        "#include <cstdint>",
+        "#include <string_view>",
+        "",
+        "// clang-format off",
+        "namespace valkyrie::protocol {",
+        "",
+    )
+    header = table["header"]
+    rows = (
+        ("First two bytes of every frame, big-endian: \"VK\".", "std::uint16_t kMagic",
+         f"0x{header['magic']:04X}"),
+        ("Third byte of every frame.", "std::uint8_t kProtocolVersion", header["version"]),
+        ("Bytes of the frame header.", "std::size_t kHeaderBytes", header["bytes"]),
+        ("TCP port a node listens on unless told otherwise.", "std::uint16_t kTcpPortDefault",
+         header["default_tcp_port"]),
+        ("ALPN name of a session over TLS.", "std::string_view kAlpn", f'"{header["alpn"]}"'),
+        ("Subprotocol name of a session over WebSocket.",
+         "std::string_view kWebsocketSubprotocol", f'"{header["websocket_subprotocol"]}"'),
+        (table["flag"][0]["doc"], "std::uint8_t kFlagMore",
+         f"0x{table['flag'][0]['value']:02X}"),
+        ("First of the frame types that are skipped when unknown.",
+         "std::uint8_t kIgnorableTypeFirst", f"0x{table['frame_range'][0]['first']:02X}"),
+        ("Frame type sent as grease.", "std::uint8_t kGreaseType",
+         f"0x{table['frame_grease']['value']:02X}"),
+        ("Metadata key sent as grease.", "std::uint8_t kGreaseKey",
+         f"0x{table['metadata_grease']['value']:02X}"),
+        ("First of the HELLO options that are refused when unknown.",
+         "std::uint16_t kRequiredOptionFirst", f"0x{table['hello_option_required']['first']:04X}"),
+        ("Last stream of the GOAWAY that begins a drain: everything is still answered.",
+         "std::uint32_t kDrainLastStream", "0xFFFFFFFF"),
+    )
+    for doc, declaration, value in rows:
+        out(f"// {doc}", f"inline constexpr {declaration} = {value};", "")
+    for kind in table["kind"]:
+        for option in kind.get("option", []):
+            out.comment(f"Option of a {kind['name']} stream: {plain(option['doc'])}.")
+            name = f"k{camel(kind['name'])}Option{camel(option['name'])}"
+            out(f"inline constexpr std::uint8_t {name} = {option['value']};", "")
+    write_enums(out, table)
+    write_codes(out, table)
+    out("// Share of the bytes beyond critical that each class gets, by class; critical has none.")
+    weights = ", ".join(str(c.get("weight", 0)) for c in table["class"])
+    count = len(table["class"])
+    out(f"inline constexpr std::array<std::uint32_t, {count}> kClassWeights = {{{weights}}};", "")
+    out("// Class and urgency (0 first, 31 last) a stream has unless its opener says otherwise.")
+    out("inline constexpr QosClass kQosClassDefault = QosClass::data;")
+    out("inline constexpr std::uint8_t kUrgencyDefault = 16;", "")
+    out("// Most urgent class a dialer may use unless HELLO_ACK says otherwise.")
+    out("inline constexpr QosClass kQosCeilingDefault = QosClass::job;", "")
+    write_limits(out, table)
+    write_frame_table(out, table)
+    write_metadata_table(out, table)
+    out("}  // namespace valkyrie::protocol", "// clang-format on")
+    return out.text()
+
+
+# ---- tables of the documents ------------------------------------------------------------------
+
+
+def number(value):
+    return f"{value:,}"
+
+
+def quantity(value, unit):
+    """A limit's value as people write it: 64 KiB, 30 s."""
+    if unit == "bytes":
+        for size, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+            if value and value % size == 0:
+                return f"{value // size} {name}"
+        return f"{number(value)} B"
+    if unit == "ms":
+        for size, name in ((3600000, "h"), (60000, "min"), (1000, "s")):
+            if value and value % size == 0:
+                return f"{value // size} {name}"
+        return f"{value} ms"
+    suffix = {"per_second": "/s", "percent": " %", "ratio": ":1"}.get(unit, "")
+    return number(value) + suffix
+
+
+def markdown(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def frames_table(table):
+    senders = {
+        "dialer": "dialer",
+        "acceptor": "acceptor",
+        "any": "either side",
+        "opener": "opener",
+        "peer": "peer",
+        "both": "opener, peer",
+    }
+
+    def stream(f):
+        if f["stream"] in ("zero", "any"):
+            return "0" if f["stream"] == "zero" else "0 or any"
+        if f["stream"] == "new":
+            return "new"
+        return "any" if len(f["kinds"]) == len(table["kind"]) else ", ".join(
+            f"`{kind}`" for kind in f["kinds"]
+        )
+
+    def payload(f):
+        low, high = f["payload"]
+        if low == high:
+            return number(low)
+        return f"{number(low)} or more" if high < 0 else f"{number(low)} to {number(high)}"
+
+    return markdown(
+        ["Type", "Name", "From", "Stream", "Body after the metadata", "Its bytes", "Credit",
+         "Metadata", "MORE", "Correlation id", "Answer"],
+        [
+            (
+                f"0x{f['value']:02X}",
+                f["name"].upper(),
+                senders[f["from"]],
+                stream(f),
+                f["body"],
+                payload(f),
+                {"none": "-", "connection": "connection", "stream": "stream, connection"}[
+                    f.get("credit", "none")
+                ],
+                "yes" if f.get("metadata") else "-",
+                "yes" if f.get("more") else "-",
+                {"none": "0", "required": "not 0", "optional": "any"}[f.get("correlation", "none")],
+                f.get("answer", ""),
+            )
+            for f in table["frame"]
+        ],
+    )
+
+
+def frame_ranges_table(table):
+    return markdown(
+        ["Types", "Meaning"],
+        [(f"0x{r['first']:02X}-0x{r['last']:02X}", r["meaning"]) for r in table["frame_range"]],
+    )
+
+
+def metadata_table(table):
+    def frames(m):
+        return "all with metadata" if m["frames"] == "*" else ", ".join(
+            name.upper() for name in m["frames"]
+        )
+
+    return markdown(
+        ["Key", "Name", "Value", "Bytes", "Frames"],
+        [
+            (
+                f"0x{m['value']:02X}",
+                m["name"].upper(),
+                m["doc"],
+                number(m["bytes"][0])
+                if m["bytes"][0] == m["bytes"][1]
+                else f"{number(m['bytes'][0])} to {number(m['bytes'][1])}",
+                frames(m),
+            )
+            for m in table["metadata"]
+        ],
+    )
+
+
+def metadata_ranges_table(table):
+    return markdown(
+        ["Keys", "Range", "Who does not know the key"],
+        [
+            (
+                f"0x{r['first']:02X}"
+                + ("" if r["first"] == r["last"] else f"-0x{r['last']:02X}"),
+                r["name"],
+                r["unknown"],
+            )
+            for r in table["metadata_range"]
+        ],
+    )
+
+
+def codes_table(table):
+    return markdown(
+        ["Code", "Name", "Caller sees", "Meaning"],
+        [
+            (
+                c["value"],
+                f"`{c['name']}`",
+                c["status"].upper() + (", outcome 0" if c.get("not_executed") else ""),
+                c["doc"],
+            )
+            for c in table["code"]
+        ],
+    )
+
+
+def simple_table(key, head):
+    def build(table):
+        return markdown(
+            head,
+            [(row.get("value", row.get("bit")), f"`{row['name']}`", row["doc"])
+             for row in table[key]],
+        )
+
+    return build
+
+
+def kinds_table(table):
+    rows = []
+    for kind in table["kind"]:
+        rows.append((kind["value"], f"`{kind['name']}`", "", kind["doc"]))
+        for option in kind.get("option", []):
+            rows.append(("", "", f"{option['value']} {option['name'].upper()}", option["doc"]))
+    return markdown(["Kind", "Name", "Option", "Meaning"], rows)
+
+
+def classes_table(table):
+    return markdown(
+        ["Class", "Name", "Share", "For"],
+        [
+            (c["value"], f"`{c['name']}`", f"{c['weight']} %" if "weight" in c else "first",
+             c["doc"])
+            for c in table["class"]
+        ],
+    )
+
+
+def hello_options_table(table):
+    limits = {limit["name"]: limit for limit in table["limit"]}
+
+    def default(h):
+        if "limit" in h:
+            limit = limits[h["limit"]]
+            return quantity(limit["default"], limit["unit"])
+        return h["default"]
+
+    return markdown(
+        ["Id", "Name", "In", "Bytes", "If absent", "Value"],
+        [
+            (
+                f"0x{h['value']:04X}",
+                h["name"].upper(),
+                ", ".join(name.upper() for name in h["in"]),
+                h["bytes"][0] if h["bytes"][0] == h["bytes"][1]
+                else f"{h['bytes'][0]} to {number(h['bytes'][1])}",
+                default(h),
+                h["doc"],
+            )
+            for h in table["hello_option"]
+        ],
+    )
+
+
+def limits_table(table):
+    def cell(limit, key):
+        return quantity(limit[key], limit["unit"]) if key in limit else ""
+
+    return markdown(
+        ["Limit", "Default", "Least", "Most", "Over it", "What"],
+        [
+            (
+                f"`{limit['name']}`",
+                f"{cell(limit, 'fixed')}, fixed" if "fixed" in limit else cell(limit, "default"),
+                cell(limit, "min"),
+                cell(limit, "max"),
+                limit["over"] or "-",
+                limit["doc"],
+            )
+            for limit in table["limit"]
+        ],
+    )
+
+
+def statuses_table(table):
+    return markdown(
+        ["Code", "Name"],
+        [(value, s["name"].upper()) for value, s in enumerate(table["status"])],
+    )
+
+
+TABLES = {
+    "frames": frames_table,
+    "frame ranges": frame_ranges_table,
+    "metadata": metadata_table,
+    "metadata ranges": metadata_ranges_table,
+    "codes": codes_table,
+    "statuses": statuses_table,
+    "outcomes": simple_table("outcome", ["Outcome", "Name", "Meaning"]),
+    "features": simple_table("feature", ["Bit", "Name", "Meaning"]),
+    "kinds": kinds_table,
+    "classes": classes_table,
+    "hello options": hello_options_table,
+    "limits": limits_table,
+}
+MARKER = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end table -->)", re.DOTALL)
+
+
+def with_tables(text, table):
+    """The document with every marked table written anew."""
+    return MARKER.sub(
+        lambda m: f"{m.group(1)}{TABLES[m.group(2)](table)}\n{m.group(3)}", text
+    )
+
+
+def outputs(root):
+    """What each generated file should hold: {path: text}."""
+    table = tomllib.loads((root / "docs/spec/protocol.toml").read_text())
+    wanted = {root / "protocol/constants.h": constants_h(table)}
+    for document in sorted((root / "docs/spec").glob("*.md")):
+        wanted[document] = with_tables(document.read_text(), table)
+    return wanted
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
+    parser.add_argument("--root", type=pathlib.Path,
+                        default=pathlib.Path(__file__).resolve().parent.parent,
+                        help="top of the source tree")
+    arguments = parser.parse_args()
+    stale = [
+        (path, text)
+        for path, text in outputs(arguments.root).items()
+        if not path.exists() or path.read_text() != text
+    ]
+    for path, text in stale:
+        name = path.relative_to(arguments.root)
+        if arguments.check:
+            print(f"stale: {name} (run scripts/generate_protocol.py)", file=sys.stderr)
+        else:
+            path.write_text(text)
+            print(f"wrote {name}")
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
