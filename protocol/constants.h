@@ -46,26 +46,20 @@ inline constexpr std::uint16_t kRequiredOptionFirst = 0x8000;
 // Last stream of the GOAWAY that begins a drain: everything is still answered.
 inline constexpr std::uint32_t kDrainLastStream = 0xFFFFFFFF;
 
-// Option of a call stream: all requests to one instance.
-inline constexpr std::uint8_t kCallOptionPin = 1;
-
-// Option of a call stream: wait for an instance until the deadline.
-inline constexpr std::uint8_t kCallOptionWait = 2;
-
-// Option of a stream stream: no effect: a stream is always at one instance.
+// Option of STREAM_OPEN (call): all requests to one instance.
 inline constexpr std::uint8_t kStreamOptionPin = 1;
 
-// Option of a stream stream: wait for an instance until the deadline.
+// Option of STREAM_OPEN (call, stream): wait for an instance until the deadline.
 inline constexpr std::uint8_t kStreamOptionWait = 2;
 
-// Option of a subscribe stream: the oldest waiting event is lost.
-inline constexpr std::uint8_t kSubscribeOptionDropOldest = 0;
+// Option of STREAM_OPEN (subscribe): the oldest waiting event is lost.
+inline constexpr std::uint8_t kStreamOptionDropOldest = 0;
 
-// Option of a subscribe stream: the newest event is lost.
-inline constexpr std::uint8_t kSubscribeOptionDropNewest = 1;
+// Option of STREAM_OPEN (subscribe): the newest event is lost.
+inline constexpr std::uint8_t kStreamOptionDropNewest = 1;
 
-// Option of a subscribe stream: the stream is RESET slow_peer.
-inline constexpr std::uint8_t kSubscribeOptionReset = 2;
+// Option of STREAM_OPEN (subscribe): the stream is RESET slow_peer.
+inline constexpr std::uint8_t kStreamOptionReset = 2;
 
 // Frame types: docs/spec/framing.md. Types 0xC0-0xFF are ignorable and have no name.
 enum class FrameType : std::uint8_t {
@@ -228,7 +222,7 @@ enum class StreamKind : std::uint8_t {
   stream = 2,
   // Messages to subjects.
   publish = 3,
-  // Messages of subjects; the option is what happens when the subscriber is slow.
+  // Messages of subjects; the option says what happens when the subscriber is slow.
   subscribe = 4,
 };
 
@@ -321,50 +315,28 @@ enum class Feature : std::uint8_t {
 // The one word for a FrameType in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(FrameType value) {
   switch (value) {
-    case FrameType::hello:
-      return "hello";
-    case FrameType::hello_ack:
-      return "hello_ack";
-    case FrameType::ping:
-      return "ping";
-    case FrameType::pong:
-      return "pong";
-    case FrameType::goaway:
-      return "goaway";
-    case FrameType::auth:
-      return "auth";
-    case FrameType::auth_ok:
-      return "auth_ok";
-    case FrameType::stream_open:
-      return "stream_open";
-    case FrameType::stream_data:
-      return "stream_data";
-    case FrameType::reset:
-      return "reset";
-    case FrameType::end:
-      return "end";
-    case FrameType::credit:
-      return "credit";
-    case FrameType::stream_limit:
-      return "stream_limit";
-    case FrameType::received:
-      return "received";
-    case FrameType::resumed:
-      return "resumed";
-    case FrameType::request:
-      return "request";
-    case FrameType::response:
-      return "response";
-    case FrameType::notify:
-      return "notify";
-    case FrameType::publish:
-      return "publish";
-    case FrameType::event:
-      return "event";
-    case FrameType::published:
-      return "published";
-    case FrameType::cancel:
-      return "cancel";
+    case FrameType::hello: return "hello";
+    case FrameType::hello_ack: return "hello_ack";
+    case FrameType::ping: return "ping";
+    case FrameType::pong: return "pong";
+    case FrameType::goaway: return "goaway";
+    case FrameType::auth: return "auth";
+    case FrameType::auth_ok: return "auth_ok";
+    case FrameType::stream_open: return "stream_open";
+    case FrameType::stream_data: return "stream_data";
+    case FrameType::reset: return "reset";
+    case FrameType::end: return "end";
+    case FrameType::credit: return "credit";
+    case FrameType::stream_limit: return "stream_limit";
+    case FrameType::received: return "received";
+    case FrameType::resumed: return "resumed";
+    case FrameType::request: return "request";
+    case FrameType::response: return "response";
+    case FrameType::notify: return "notify";
+    case FrameType::publish: return "publish";
+    case FrameType::event: return "event";
+    case FrameType::published: return "published";
+    case FrameType::cancel: return "cancel";
   }
   return "unknown";
 }
@@ -372,62 +344,34 @@ enum class Feature : std::uint8_t {
 // The one word for a CloseCode in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(CloseCode value) {
   switch (value) {
-    case CloseCode::none:
-      return "none";
-    case CloseCode::internal:
-      return "internal";
-    case CloseCode::protocol_violation:
-      return "protocol_violation";
-    case CloseCode::bad_metadata:
-      return "bad_metadata";
-    case CloseCode::decompression:
-      return "decompression";
-    case CloseCode::too_large:
-      return "too_large";
-    case CloseCode::slow_peer:
-      return "slow_peer";
-    case CloseCode::unauthenticated:
-      return "unauthenticated";
-    case CloseCode::auth_expired:
-      return "auth_expired";
-    case CloseCode::forbidden:
-      return "forbidden";
-    case CloseCode::superseded:
-      return "superseded";
-    case CloseCode::cancelled:
-      return "cancelled";
-    case CloseCode::deadline:
-      return "deadline";
-    case CloseCode::no_service:
-      return "no_service";
-    case CloseCode::refused:
-      return "refused";
-    case CloseCode::draining:
-      return "draining";
-    case CloseCode::destination_lost:
-      return "destination_lost";
-    case CloseCode::bad_frame:
-      return "bad_frame";
-    case CloseCode::flow_control:
-      return "flow_control";
-    case CloseCode::stream_limit:
-      return "stream_limit";
-    case CloseCode::stream_closed:
-      return "stream_closed";
-    case CloseCode::flood:
-      return "flood";
-    case CloseCode::handshake_timeout:
-      return "handshake_timeout";
-    case CloseCode::keepalive_timeout:
-      return "keepalive_timeout";
-    case CloseCode::version:
-      return "version";
-    case CloseCode::feature:
-      return "feature";
-    case CloseCode::pq_required:
-      return "pq_required";
-    case CloseCode::resume_failed:
-      return "resume_failed";
+    case CloseCode::none: return "none";
+    case CloseCode::internal: return "internal";
+    case CloseCode::protocol_violation: return "protocol_violation";
+    case CloseCode::bad_metadata: return "bad_metadata";
+    case CloseCode::decompression: return "decompression";
+    case CloseCode::too_large: return "too_large";
+    case CloseCode::slow_peer: return "slow_peer";
+    case CloseCode::unauthenticated: return "unauthenticated";
+    case CloseCode::auth_expired: return "auth_expired";
+    case CloseCode::forbidden: return "forbidden";
+    case CloseCode::superseded: return "superseded";
+    case CloseCode::cancelled: return "cancelled";
+    case CloseCode::deadline: return "deadline";
+    case CloseCode::no_service: return "no_service";
+    case CloseCode::refused: return "refused";
+    case CloseCode::draining: return "draining";
+    case CloseCode::destination_lost: return "destination_lost";
+    case CloseCode::bad_frame: return "bad_frame";
+    case CloseCode::flow_control: return "flow_control";
+    case CloseCode::stream_limit: return "stream_limit";
+    case CloseCode::stream_closed: return "stream_closed";
+    case CloseCode::flood: return "flood";
+    case CloseCode::handshake_timeout: return "handshake_timeout";
+    case CloseCode::keepalive_timeout: return "keepalive_timeout";
+    case CloseCode::version: return "version";
+    case CloseCode::feature: return "feature";
+    case CloseCode::pq_required: return "pq_required";
+    case CloseCode::resume_failed: return "resume_failed";
   }
   return "unknown";
 }
@@ -435,40 +379,23 @@ enum class Feature : std::uint8_t {
 // The one word for a StatusCode in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(StatusCode value) {
   switch (value) {
-    case StatusCode::ok:
-      return "ok";
-    case StatusCode::cancelled:
-      return "cancelled";
-    case StatusCode::unknown:
-      return "unknown";
-    case StatusCode::invalid_argument:
-      return "invalid_argument";
-    case StatusCode::deadline_exceeded:
-      return "deadline_exceeded";
-    case StatusCode::not_found:
-      return "not_found";
-    case StatusCode::already_exists:
-      return "already_exists";
-    case StatusCode::permission_denied:
-      return "permission_denied";
-    case StatusCode::resource_exhausted:
-      return "resource_exhausted";
-    case StatusCode::failed_precondition:
-      return "failed_precondition";
-    case StatusCode::aborted:
-      return "aborted";
-    case StatusCode::out_of_range:
-      return "out_of_range";
-    case StatusCode::unimplemented:
-      return "unimplemented";
-    case StatusCode::internal:
-      return "internal";
-    case StatusCode::unavailable:
-      return "unavailable";
-    case StatusCode::data_loss:
-      return "data_loss";
-    case StatusCode::unauthenticated:
-      return "unauthenticated";
+    case StatusCode::ok: return "ok";
+    case StatusCode::cancelled: return "cancelled";
+    case StatusCode::unknown: return "unknown";
+    case StatusCode::invalid_argument: return "invalid_argument";
+    case StatusCode::deadline_exceeded: return "deadline_exceeded";
+    case StatusCode::not_found: return "not_found";
+    case StatusCode::already_exists: return "already_exists";
+    case StatusCode::permission_denied: return "permission_denied";
+    case StatusCode::resource_exhausted: return "resource_exhausted";
+    case StatusCode::failed_precondition: return "failed_precondition";
+    case StatusCode::aborted: return "aborted";
+    case StatusCode::out_of_range: return "out_of_range";
+    case StatusCode::unimplemented: return "unimplemented";
+    case StatusCode::internal: return "internal";
+    case StatusCode::unavailable: return "unavailable";
+    case StatusCode::data_loss: return "data_loss";
+    case StatusCode::unauthenticated: return "unauthenticated";
   }
   return "unknown";
 }
@@ -476,12 +403,9 @@ enum class Feature : std::uint8_t {
 // The one word for a Outcome in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(Outcome value) {
   switch (value) {
-    case Outcome::not_executed:
-      return "not_executed";
-    case Outcome::maybe_executed:
-      return "maybe_executed";
-    case Outcome::executed:
-      return "executed";
+    case Outcome::not_executed: return "not_executed";
+    case Outcome::maybe_executed: return "maybe_executed";
+    case Outcome::executed: return "executed";
   }
   return "unknown";
 }
@@ -489,16 +413,11 @@ enum class Feature : std::uint8_t {
 // The one word for a QosClass in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(QosClass value) {
   switch (value) {
-    case QosClass::critical:
-      return "critical";
-    case QosClass::system:
-      return "system";
-    case QosClass::job:
-      return "job";
-    case QosClass::data:
-      return "data";
-    case QosClass::telemetry:
-      return "telemetry";
+    case QosClass::critical: return "critical";
+    case QosClass::system: return "system";
+    case QosClass::job: return "job";
+    case QosClass::data: return "data";
+    case QosClass::telemetry: return "telemetry";
   }
   return "unknown";
 }
@@ -506,14 +425,10 @@ enum class Feature : std::uint8_t {
 // The one word for a StreamKind in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(StreamKind value) {
   switch (value) {
-    case StreamKind::call:
-      return "call";
-    case StreamKind::stream:
-      return "stream";
-    case StreamKind::publish:
-      return "publish";
-    case StreamKind::subscribe:
-      return "subscribe";
+    case StreamKind::call: return "call";
+    case StreamKind::stream: return "stream";
+    case StreamKind::publish: return "publish";
+    case StreamKind::subscribe: return "subscribe";
   }
   return "unknown";
 }
@@ -521,46 +436,26 @@ enum class Feature : std::uint8_t {
 // The one word for a MetadataKey in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(MetadataKey value) {
   switch (value) {
-    case MetadataKey::deadline:
-      return "deadline";
-    case MetadataKey::service:
-      return "service";
-    case MetadataKey::method:
-      return "method";
-    case MetadataKey::affinity:
-      return "affinity";
-    case MetadataKey::authorization:
-      return "authorization";
-    case MetadataKey::identity:
-      return "identity";
-    case MetadataKey::hops:
-      return "hops";
-    case MetadataKey::attempt:
-      return "attempt";
-    case MetadataKey::subject:
-      return "subject";
-    case MetadataKey::ack_level:
-      return "ack_level";
-    case MetadataKey::group:
-      return "group";
-    case MetadataKey::status:
-      return "status";
-    case MetadataKey::compression:
-      return "compression";
-    case MetadataKey::trace:
-      return "trace";
-    case MetadataKey::trace_state:
-      return "trace_state";
-    case MetadataKey::content_type:
-      return "content_type";
-    case MetadataKey::idempotency_key:
-      return "idempotency_key";
-    case MetadataKey::status_detail:
-      return "status_detail";
-    case MetadataKey::retry_after:
-      return "retry_after";
-    case MetadataKey::pair:
-      return "pair";
+    case MetadataKey::deadline: return "deadline";
+    case MetadataKey::service: return "service";
+    case MetadataKey::method: return "method";
+    case MetadataKey::affinity: return "affinity";
+    case MetadataKey::authorization: return "authorization";
+    case MetadataKey::identity: return "identity";
+    case MetadataKey::hops: return "hops";
+    case MetadataKey::attempt: return "attempt";
+    case MetadataKey::subject: return "subject";
+    case MetadataKey::ack_level: return "ack_level";
+    case MetadataKey::group: return "group";
+    case MetadataKey::status: return "status";
+    case MetadataKey::compression: return "compression";
+    case MetadataKey::trace: return "trace";
+    case MetadataKey::trace_state: return "trace_state";
+    case MetadataKey::content_type: return "content_type";
+    case MetadataKey::idempotency_key: return "idempotency_key";
+    case MetadataKey::status_detail: return "status_detail";
+    case MetadataKey::retry_after: return "retry_after";
+    case MetadataKey::pair: return "pair";
   }
   return "unknown";
 }
@@ -568,38 +463,22 @@ enum class Feature : std::uint8_t {
 // The one word for a HelloOption in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(HelloOption value) {
   switch (value) {
-    case HelloOption::features:
-      return "features";
-    case HelloOption::frame_body_bytes:
-      return "frame_body_bytes";
-    case HelloOption::call_message_bytes:
-      return "call_message_bytes";
-    case HelloOption::stream_message_bytes:
-      return "stream_message_bytes";
-    case HelloOption::streams:
-      return "streams";
-    case HelloOption::requests_in_flight:
-      return "requests_in_flight";
-    case HelloOption::stream_credit_bytes:
-      return "stream_credit_bytes";
-    case HelloOption::connection_credit_bytes:
-      return "connection_credit_bytes";
-    case HelloOption::keepalive_interval_ms:
-      return "keepalive_interval_ms";
-    case HelloOption::qos_ceiling:
-      return "qos_ceiling";
-    case HelloOption::agent:
-      return "agent";
-    case HelloOption::token:
-      return "token";
-    case HelloOption::node_id:
-      return "node_id";
-    case HelloOption::session_id:
-      return "session_id";
-    case HelloOption::resume_token:
-      return "resume_token";
-    case HelloOption::grease:
-      return "grease";
+    case HelloOption::features: return "features";
+    case HelloOption::frame_body_bytes: return "frame_body_bytes";
+    case HelloOption::call_message_bytes: return "call_message_bytes";
+    case HelloOption::stream_message_bytes: return "stream_message_bytes";
+    case HelloOption::streams: return "streams";
+    case HelloOption::requests_in_flight: return "requests_in_flight";
+    case HelloOption::stream_credit_bytes: return "stream_credit_bytes";
+    case HelloOption::connection_credit_bytes: return "connection_credit_bytes";
+    case HelloOption::keepalive_interval_ms: return "keepalive_interval_ms";
+    case HelloOption::qos_ceiling: return "qos_ceiling";
+    case HelloOption::agent: return "agent";
+    case HelloOption::token: return "token";
+    case HelloOption::node_id: return "node_id";
+    case HelloOption::session_id: return "session_id";
+    case HelloOption::resume_token: return "resume_token";
+    case HelloOption::grease: return "grease";
   }
   return "unknown";
 }
@@ -607,8 +486,7 @@ enum class Feature : std::uint8_t {
 // The one word for a Feature in frames, logs and metrics; "unknown" for a value that has none.
 [[nodiscard]] constexpr std::string_view to_string(Feature value) {
   switch (value) {
-    case Feature::resume:
-      return "resume";
+    case Feature::resume: return "resume";
   }
   return "unknown";
 }
@@ -670,7 +548,10 @@ inline constexpr std::uint32_t kMetadataBytes = 16384;
 // RESET bad_metadata.
 inline constexpr std::uint32_t kHopMetadataBytes = 2048;
 
-// Entries of one message. Over it: RESET bad_metadata.
+// Entries with keys from 0x40 together. Over it: RESET bad_metadata.
+inline constexpr std::uint32_t kEndMetadataBytes = 14336;
+
+// Entries with keys from 0x40; those below are bounded by their bytes. Over it: RESET bad_metadata.
 inline constexpr std::uint32_t kMetadataEntriesCount = 64;
 
 // Payload of one message on a call, after decompression too. Over it: RESPONSE RESOURCE_EXHAUSTED,
@@ -834,42 +715,42 @@ inline constexpr std::uint32_t kRegistrationLeaseMsMax = 600000;
 
 // What the header alone must satisfy for a frame type, one entry of kFrameProperties. The maxima
 // are compared with the field as it stands, so that one comparison is one check.
-struct FrameProperties {
+struct alignas(32) FrameProperties {
   // Exact bounds of body length minus metadata length, bytes.
-  std::uint32_t payload_min;
-  std::uint32_t payload_max;
+  std::uint32_t payload_min = 0;
+  std::uint32_t payload_max = 0;
   // 0 when the type has no metadata, else 65535; the 16 KiB limit is the stream's affair.
-  std::uint16_t metadata_max;
+  std::uint16_t metadata_max = 0;
   // Flags that are errors in this type.
-  std::uint8_t flags_illegal;
+  std::uint8_t flags_illegal = 0;
   // 0 in control frames, else the highest qos byte of the last class.
-  std::uint8_t qos_max;
+  std::uint8_t qos_max = 0;
   // The number is one this version knows.
-  bool known;
+  bool known = false;
   // 0xC0-0xFF: skipped after magic, version and body length.
-  bool ignorable;
+  bool ignorable = false;
   // Costs no credit, has qos 0 and goes before everything that costs credit.
-  bool control;
+  bool control = false;
   // Costs credit of its stream, besides that of the connection.
-  bool stream_credit;
+  bool stream_credit = false;
   // Stream id 0 is legal; another stream id is legal.
-  bool stream_zero;
-  bool stream_nonzero;
+  bool stream_zero = false;
+  bool stream_nonzero = false;
   // Correlation id 0 is legal; another correlation id is legal.
-  bool correlation_zero;
-  bool correlation_nonzero;
+  bool correlation_zero = false;
+  bool correlation_nonzero = false;
   // MORE is legal.
-  bool more;
+  bool more = false;
   // Who may send it: the dialer or the acceptor on stream 0; the opener or its peer of a
   // stream.
-  bool from_dialer;
-  bool from_acceptor;
-  bool from_opener;
-  bool from_peer;
+  bool from_dialer = false;
+  bool from_acceptor = false;
+  bool from_opener = false;
+  bool from_peer = false;
   // Bit (1 << StreamKind) for each kind of stream it may appear on.
-  std::uint8_t kinds;
+  std::uint8_t kinds = 0;
   // Illegal unless the feature of that name was negotiated.
-  bool needs_feature;
+  bool needs_feature = false;
 };
 
 // Properties by type byte. Unknown types below 0xC0 have known == false.
@@ -884,494 +765,118 @@ inline constexpr std::array<FrameProperties, 256> kFrameProperties = [] {
     return all[static_cast<std::uint8_t>(type)];
   };
   at(FrameType::hello) = {
-      .payload_min = 2,
-      .payload_max = 16384,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = false,
-      .from_opener = false,
-      .from_peer = false,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 2, .payload_max = 16384, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_dialer = true,
   };
   at(FrameType::hello_ack) = {
-      .payload_min = 1,
-      .payload_max = 16384,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = true,
-      .from_opener = false,
-      .from_peer = false,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 1, .payload_max = 16384, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_acceptor = true,
   };
   at(FrameType::ping) = {
-      .payload_min = 8,
-      .payload_max = 8,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = true,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 8, .payload_max = 8, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_dialer = true, .from_acceptor = true,
+      .from_opener = true, .from_peer = true,
   };
   at(FrameType::pong) = {
-      .payload_min = 8,
-      .payload_max = 8,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = true,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 8, .payload_max = 8, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_dialer = true, .from_acceptor = true,
+      .from_opener = true, .from_peer = true,
   };
   at(FrameType::goaway) = {
-      .payload_min = 10,
-      .payload_max = 10,
-      .metadata_max = 65535,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = true,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 10, .payload_max = 10, .metadata_max = 65535, .flags_illegal = 255,
+      .known = true, .control = true, .stream_zero = true, .correlation_zero = true,
+      .from_dialer = true, .from_acceptor = true, .from_opener = true, .from_peer = true,
   };
   at(FrameType::auth) = {
-      .payload_min = 1,
-      .payload_max = 8192,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = false,
-      .from_opener = false,
-      .from_peer = false,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 1, .payload_max = 8192, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_dialer = true,
   };
   at(FrameType::auth_ok) = {
-      .payload_min = 4,
-      .payload_max = 4,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = true,
-      .from_opener = false,
-      .from_peer = false,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 4, .payload_max = 4, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_acceptor = true,
   };
   at(FrameType::stream_open) = {
-      .payload_min = 2,
-      .payload_max = 2,
-      .metadata_max = 65535,
-      .flags_illegal = 255,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = false,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = false,
-      .kinds = 30,
-      .needs_feature = false,
+      .payload_min = 2, .payload_max = 2, .metadata_max = 65535, .flags_illegal = 255,
+      .qos_max = 159, .known = true, .stream_nonzero = true, .correlation_zero = true,
+      .from_opener = true, .kinds = 30,
   };
   at(FrameType::stream_data) = {
-      .payload_min = 0,
-      .payload_max = 4294967295,
-      .metadata_max = 65535,
-      .flags_illegal = 251,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = true,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = true,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 4,
-      .needs_feature = false,
+      .payload_min = 0, .payload_max = 4294967295, .metadata_max = 65535, .flags_illegal = 251,
+      .qos_max = 159, .known = true, .stream_credit = true, .stream_nonzero = true,
+      .correlation_zero = true, .more = true, .from_opener = true, .from_peer = true, .kinds = 4,
   };
   at(FrameType::reset) = {
-      .payload_min = 6,
-      .payload_max = 6,
-      .metadata_max = 65535,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 30,
-      .needs_feature = false,
+      .payload_min = 6, .payload_max = 6, .metadata_max = 65535, .flags_illegal = 255,
+      .known = true, .control = true, .stream_nonzero = true, .correlation_zero = true,
+      .from_opener = true, .from_peer = true, .kinds = 30,
   };
   at(FrameType::end) = {
-      .payload_min = 0,
-      .payload_max = 0,
-      .metadata_max = 65535,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 30,
-      .needs_feature = false,
+      .payload_min = 0, .payload_max = 0, .metadata_max = 65535, .flags_illegal = 255,
+      .known = true, .control = true, .stream_nonzero = true, .correlation_zero = true,
+      .from_opener = true, .from_peer = true, .kinds = 30,
   };
   at(FrameType::credit) = {
-      .payload_min = 8,
-      .payload_max = 8,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = true,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 30,
-      .needs_feature = false,
+      .payload_min = 8, .payload_max = 8, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .stream_nonzero = true, .correlation_zero = true, .from_dialer = true,
+      .from_acceptor = true, .from_opener = true, .from_peer = true, .kinds = 30,
   };
   at(FrameType::stream_limit) = {
-      .payload_min = 4,
-      .payload_max = 4,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = true,
-      .from_acceptor = true,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 0,
-      .needs_feature = false,
+      .payload_min = 4, .payload_max = 4, .flags_illegal = 255, .known = true, .control = true,
+      .stream_zero = true, .correlation_zero = true, .from_dialer = true, .from_acceptor = true,
+      .from_opener = true, .from_peer = true,
   };
   at(FrameType::received) = {
-      .payload_min = 8,
-      .payload_max = 8,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 30,
-      .needs_feature = true,
+      .payload_min = 8, .payload_max = 8, .flags_illegal = 255, .known = true, .control = true,
+      .stream_nonzero = true, .correlation_zero = true, .from_opener = true, .from_peer = true,
+      .kinds = 30, .needs_feature = true,
   };
   at(FrameType::resumed) = {
-      .payload_min = 8,
-      .payload_max = 4294967295,
-      .metadata_max = 0,
-      .flags_illegal = 251,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = true,
-      .stream_nonzero = false,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = true,
-      .from_dialer = true,
-      .from_acceptor = true,
-      .from_opener = true,
-      .from_peer = true,
-      .kinds = 0,
+      .payload_min = 8, .payload_max = 4294967295, .flags_illegal = 251, .known = true,
+      .control = true, .stream_zero = true, .correlation_zero = true, .more = true,
+      .from_dialer = true, .from_acceptor = true, .from_opener = true, .from_peer = true,
       .needs_feature = true,
   };
   at(FrameType::request) = {
-      .payload_min = 0,
-      .payload_max = 4294967295,
-      .metadata_max = 65535,
-      .flags_illegal = 251,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = true,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = false,
-      .correlation_nonzero = true,
-      .more = true,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = false,
-      .kinds = 2,
-      .needs_feature = false,
+      .payload_min = 0, .payload_max = 4294967295, .metadata_max = 65535, .flags_illegal = 251,
+      .qos_max = 159, .known = true, .stream_credit = true, .stream_nonzero = true,
+      .correlation_nonzero = true, .more = true, .from_opener = true, .kinds = 2,
   };
   at(FrameType::response) = {
-      .payload_min = 0,
-      .payload_max = 4294967295,
-      .metadata_max = 65535,
-      .flags_illegal = 251,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = true,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = false,
-      .correlation_nonzero = true,
-      .more = true,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = false,
-      .from_peer = true,
-      .kinds = 2,
-      .needs_feature = false,
+      .payload_min = 0, .payload_max = 4294967295, .metadata_max = 65535, .flags_illegal = 251,
+      .qos_max = 159, .known = true, .stream_credit = true, .stream_nonzero = true,
+      .correlation_nonzero = true, .more = true, .from_peer = true, .kinds = 2,
   };
   at(FrameType::notify) = {
-      .payload_min = 0,
-      .payload_max = 4294967295,
-      .metadata_max = 65535,
-      .flags_illegal = 251,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = true,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = false,
-      .more = true,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = false,
-      .kinds = 2,
-      .needs_feature = false,
+      .payload_min = 0, .payload_max = 4294967295, .metadata_max = 65535, .flags_illegal = 251,
+      .qos_max = 159, .known = true, .stream_credit = true, .stream_nonzero = true,
+      .correlation_zero = true, .more = true, .from_opener = true, .kinds = 2,
   };
   at(FrameType::publish) = {
-      .payload_min = 0,
-      .payload_max = 4294967295,
-      .metadata_max = 65535,
-      .flags_illegal = 251,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = true,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = true,
-      .more = true,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = false,
+      .payload_min = 0, .payload_max = 4294967295, .metadata_max = 65535, .flags_illegal = 251,
+      .qos_max = 159, .known = true, .stream_credit = true, .stream_nonzero = true,
+      .correlation_zero = true, .correlation_nonzero = true, .more = true, .from_opener = true,
       .kinds = 8,
-      .needs_feature = false,
   };
   at(FrameType::event) = {
-      .payload_min = 0,
-      .payload_max = 4294967295,
-      .metadata_max = 65535,
-      .flags_illegal = 251,
-      .qos_max = 159,
-      .known = true,
-      .ignorable = false,
-      .control = false,
-      .stream_credit = true,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = true,
-      .correlation_nonzero = true,
-      .more = true,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = false,
-      .from_peer = true,
+      .payload_min = 0, .payload_max = 4294967295, .metadata_max = 65535, .flags_illegal = 251,
+      .qos_max = 159, .known = true, .stream_credit = true, .stream_nonzero = true,
+      .correlation_zero = true, .correlation_nonzero = true, .more = true, .from_peer = true,
       .kinds = 16,
-      .needs_feature = false,
   };
   at(FrameType::published) = {
-      .payload_min = 1,
-      .payload_max = 1,
-      .metadata_max = 65535,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = false,
-      .correlation_nonzero = true,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = false,
-      .from_peer = true,
-      .kinds = 8,
-      .needs_feature = false,
+      .payload_min = 1, .payload_max = 1, .metadata_max = 65535, .flags_illegal = 255,
+      .known = true, .control = true, .stream_nonzero = true, .correlation_nonzero = true,
+      .from_peer = true, .kinds = 8,
   };
   at(FrameType::cancel) = {
-      .payload_min = 0,
-      .payload_max = 0,
-      .metadata_max = 0,
-      .flags_illegal = 255,
-      .qos_max = 0,
-      .known = true,
-      .ignorable = false,
-      .control = true,
-      .stream_credit = false,
-      .stream_zero = false,
-      .stream_nonzero = true,
-      .correlation_zero = false,
-      .correlation_nonzero = true,
-      .more = false,
-      .from_dialer = false,
-      .from_acceptor = false,
-      .from_opener = true,
-      .from_peer = false,
-      .kinds = 2,
-      .needs_feature = false,
+      .payload_min = 0, .payload_max = 0, .flags_illegal = 255, .known = true, .control = true,
+      .stream_nonzero = true, .correlation_nonzero = true, .from_opener = true, .kinds = 2,
   };
   return all;
 }();
 
-// What an entry of a known metadata key must satisfy, one entry of kMetadataProperties. `frames`
-// and the others are meaningless where known is false.
+// What an entry of a known metadata key must satisfy, one entry of kMetadataProperties. The other
+// fields mean nothing where known is false.
 struct MetadataProperties {
   // Bounds of the value, bytes.
   std::uint16_t value_min;
@@ -1430,9 +935,9 @@ inline constexpr std::array<MetadataProperties, 256> kMetadataProperties = [] {
   at(MetadataKey::trace_state) = {1, 512, 0x07FF, true};
   at(MetadataKey::content_type) = {1, 128, 0x07FF, true};
   at(MetadataKey::idempotency_key) = {1, 64, 0x07FF, true};
-  at(MetadataKey::status_detail) = {0, 4096, 0x07FF, true};
+  at(MetadataKey::status_detail) = {1, 4096, 0x07FF, true};
   at(MetadataKey::retry_after) = {4, 4, 0x07FF, true};
-  at(MetadataKey::pair) = {2, 16381, 0x07FF, true};
+  at(MetadataKey::pair) = {2, 14333, 0x07FF, true};
   return all;
 }();
 

@@ -42,12 +42,17 @@ class Writer:
 
     def comment(self, text, indent=""):
         """Wraps `text` into // lines of at most 100 columns."""
-        line = indent + "//"
-        for word in text.split():
+        self.wrap(text.split(), indent + "// ")
+
+    def wrap(self, words, start):
+        """Puts words into lines of at most 100 columns, each beginning with `start`."""
+        line = start + words[0]
+        for word in words[1:]:
             if len(line) + 1 + len(word) > 100:
                 self(line)
-                line = indent + "//"
-            line += " " + word
+                line = start + word
+            else:
+                line += " " + word
         self(line)
 
     def text(self):
@@ -71,7 +76,7 @@ def write_to_string(out, enum, rows):
     )
     out(f"[[nodiscard]] constexpr std::string_view to_string({enum} value) {{", "  switch (value) {")
     for row in rows:
-        out(f"    case {enum}::{row}:", f'      return "{row}";')
+        out(f'    case {enum}::{row}: return "{row}";')
     out("  }", '  return "unknown";', "}", "")
 
 
@@ -202,54 +207,85 @@ def write_limits(out, table):
         out("")
 
 
-def write_frame_table(out, table):
+def frame_properties(table, f):
+    """The fields of FrameProperties, in the order of their declaration."""
     kinds = {k["name"]: k["value"] for k in table["kind"]}
+    credit = f.get("credit", "none")
+    correlation = f.get("correlation", "none")
+    low, high = f["payload"]
+    sender = f["from"]
+    illegal = 0xFF
+    if f.get("more"):
+        illegal &= ~table["flag"][0]["value"]
+    return {
+        "payload_min": low,
+        "payload_max": U32_MAX if high < 0 else high,
+        "metadata_max": 65535 if f.get("metadata") else 0,
+        "flags_illegal": illegal,
+        "qos_max": 0 if credit == "none" else len(table["class"]) * 32 - 1,
+        "known": True,
+        "ignorable": False,
+        "control": credit == "none",
+        "stream_credit": credit == "stream",
+        "stream_zero": f["stream"] in ("zero", "any"),
+        "stream_nonzero": f["stream"] != "zero",
+        "correlation_zero": correlation != "required",
+        "correlation_nonzero": correlation != "none",
+        "more": f.get("more", False),
+        "from_dialer": sender in ("dialer", "any"),
+        "from_acceptor": sender in ("acceptor", "any"),
+        "from_opener": sender in ("opener", "both", "any"),
+        "from_peer": sender in ("peer", "both", "any"),
+        "kinds": sum(1 << kinds[k] for k in f.get("kinds", [])),
+        "needs_feature": "feature" in f,
+    }
+
+
+def write_frame_table(out, table):
     out.comment(
         "What the header alone must satisfy for a frame type, one entry of kFrameProperties. The"
         " maxima are compared with the field as it stands, so that one comparison is one check."
     )
     out(
-        "struct FrameProperties {",
+        "struct alignas(32) FrameProperties {",
         "  // Exact bounds of body length minus metadata length, bytes.",
-        "  std::uint32_t payload_min;",
-        "  std::uint32_t payload_max;",
+        "  std::uint32_t payload_min = 0;",
+        "  std::uint32_t payload_max = 0;",
         "  // 0 when the type has no metadata, else 65535; the 16 KiB limit is the stream's affair.",
-        "  std::uint16_t metadata_max;",
+        "  std::uint16_t metadata_max = 0;",
         "  // Flags that are errors in this type.",
-        "  std::uint8_t flags_illegal;",
+        "  std::uint8_t flags_illegal = 0;",
         "  // 0 in control frames, else the highest qos byte of the last class.",
-        "  std::uint8_t qos_max;",
+        "  std::uint8_t qos_max = 0;",
         "  // The number is one this version knows.",
-        "  bool known;",
+        "  bool known = false;",
         "  // 0xC0-0xFF: skipped after magic, version and body length.",
-        "  bool ignorable;",
+        "  bool ignorable = false;",
         "  // Costs no credit, has qos 0 and goes before everything that costs credit.",
-        "  bool control;",
+        "  bool control = false;",
         "  // Costs credit of its stream, besides that of the connection.",
-        "  bool stream_credit;",
+        "  bool stream_credit = false;",
         "  // Stream id 0 is legal; another stream id is legal.",
-        "  bool stream_zero;",
-        "  bool stream_nonzero;",
+        "  bool stream_zero = false;",
+        "  bool stream_nonzero = false;",
         "  // Correlation id 0 is legal; another correlation id is legal.",
-        "  bool correlation_zero;",
-        "  bool correlation_nonzero;",
+        "  bool correlation_zero = false;",
+        "  bool correlation_nonzero = false;",
         "  // MORE is legal.",
-        "  bool more;",
+        "  bool more = false;",
         "  // Who may send it: the dialer or the acceptor on stream 0; the opener or its peer of a",
         "  // stream.",
-        "  bool from_dialer;",
-        "  bool from_acceptor;",
-        "  bool from_opener;",
-        "  bool from_peer;",
+        "  bool from_dialer = false;",
+        "  bool from_acceptor = false;",
+        "  bool from_opener = false;",
+        "  bool from_peer = false;",
         "  // Bit (1 << StreamKind) for each kind of stream it may appear on.",
-        "  std::uint8_t kinds;",
+        "  std::uint8_t kinds = 0;",
         "  // Illegal unless the feature of that name was negotiated.",
-        "  bool needs_feature;",
+        "  bool needs_feature = false;",
         "};",
         "",
     )
-    flag = table["flag"][0]["value"]
-    qos_max = len(table["class"]) * 32 - 1
     out("// Properties by type byte. Unknown types below 0xC0 have known == false.")
     out("inline constexpr std::array<FrameProperties, 256> kFrameProperties = [] {")
     out("  std::array<FrameProperties, 256> all{};")
@@ -263,37 +299,16 @@ def write_frame_table(out, table):
     out("  const auto at = [&all](FrameType type) -> FrameProperties& {")
     out("    return all[static_cast<std::uint8_t>(type)];", "  };")
     for f in table["frame"]:
-        credit = f.get("credit", "none")
-        more = f.get("more", False)
-        correlation = f.get("correlation", "none")
-        low, high = f["payload"]
-        sender = f["from"]
-        fields = {
-            "payload_min": low,
-            "payload_max": U32_MAX if high < 0 else high,
-            "metadata_max": 65535 if f.get("metadata") else 0,
-            "flags_illegal": 0xFF & ~flag if more else 0xFF,
-            "qos_max": 0 if credit == "none" else qos_max,
-            "known": True,
-            "ignorable": False,
-            "control": credit == "none",
-            "stream_credit": credit == "stream",
-            "stream_zero": f["stream"] in ("zero", "any"),
-            "stream_nonzero": f["stream"] != "zero",
-            "correlation_zero": correlation != "required",
-            "correlation_nonzero": correlation != "none",
-            "more": more,
-            "from_dialer": sender in ("dialer", "any"),
-            "from_acceptor": sender in ("acceptor", "any"),
-            "from_opener": sender in ("opener", "both", "any"),
-            "from_peer": sender in ("peer", "both", "any"),
-            "kinds": sum(1 << kinds[k] for k in f.get("kinds", [])),
-            "needs_feature": "feature" in f,
-        }
+        fields = frame_properties(table, f)
         out(f"  at(FrameType::{f['name']}) = {{")
-        for key, value in fields.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            out(f"      .{key} = {text},")
+        out.wrap(
+            [
+                f".{name} = {str(value).lower() if value is True else value},"
+                for name, value in fields.items()
+                if value or name.startswith("payload")
+            ],
+            "      ",
+        )
         out("  };")
     out("  return all;", "}();", "")
 
@@ -301,7 +316,7 @@ def write_frame_table(out, table):
 def write_metadata_table(out, table):
     out.comment(
         "What an entry of a known metadata key must satisfy, one entry of kMetadataProperties."
-        " `frames` and the others are meaningless where known is false."
+        " The other fields mean nothing where known is false."
     )
     out(
         "struct MetadataProperties {",
@@ -380,11 +395,12 @@ def constants_h(table):
     )
     for doc, declaration, value in rows:
         out(f"// {doc}", f"inline constexpr {declaration} = {value};", "")
-    for kind in table["kind"]:
-        for option in kind.get("option", []):
-            out.comment(f"Option of a {kind['name']} stream: {plain(option['doc'])}.")
-            name = f"k{camel(kind['name'])}Option{camel(option['name'])}"
-            out(f"inline constexpr std::uint8_t {name} = {option['value']};", "")
+    for option in table["stream_option"]:
+        out.comment(
+            f"Option of STREAM_OPEN ({', '.join(option['kinds'])}): {plain(option['doc'])}."
+        )
+        name = f"kStreamOption{camel(option['name'])}"
+        out(f"inline constexpr std::uint8_t {name} = {option['value']};", "")
     write_enums(out, table)
     write_codes(out, table)
     out("// Share of the bytes beyond critical that each class gets, by class; critical has none.")
@@ -556,8 +572,9 @@ def kinds_table(table):
     rows = []
     for kind in table["kind"]:
         rows.append((kind["value"], f"`{kind['name']}`", "", kind["doc"]))
-        for option in kind.get("option", []):
-            rows.append(("", "", f"{option['value']} {option['name'].upper()}", option["doc"]))
+        for option in table["stream_option"]:
+            if kind["name"] in option["kinds"]:
+                rows.append(("", "", f"{option['value']} {option['name'].upper()}", option["doc"]))
     return markdown(["Kind", "Name", "Option", "Meaning"], rows)
 
 
