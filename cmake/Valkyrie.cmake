@@ -37,7 +37,9 @@ endif()
 add_library(valkyrie-options INTERFACE)
 target_include_directories(valkyrie-options INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
 target_compile_options(valkyrie-options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Werror)
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Werror
+  # Naming some members and defaulting the rest is how structs are filled here.
+  -Wno-missing-field-initializers)
 if(VALKYRIE_SANITIZE)
   target_compile_options(valkyrie-options INTERFACE
     -fsanitize=${VALKYRIE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -1,0 +1,178 @@
+#include "protocol/messages/registry.h"
+
+#include "protocol/messages/archive.h"
+
+namespace valkyrie::messages {
+
+std::string_view to_string(MethodKind kind) {
+  switch (kind) {
+    case MethodKind::unary:
+      return "unary";
+    case MethodKind::server_stream:
+      return "server_stream";
+    case MethodKind::client_stream:
+      return "client_stream";
+    case MethodKind::bidi:
+      return "bidi";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(Health health) {
+  switch (health) {
+    case Health::healthy:
+      return "healthy";
+    case Health::unhealthy:
+      return "unhealthy";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(InstanceState state) {
+  switch (state) {
+    case InstanceState::ready:
+      return "ready";
+    case InstanceState::not_ready:
+      return "not_ready";
+    case InstanceState::draining:
+      return "draining";
+  }
+  return "unknown";
+}
+
+namespace {
+
+// Classes of the protocol, plus 1 (MethodInfo::qos_class).
+constexpr std::uint32_t kQosClassMax = 5;
+// A method's timeout, milliseconds: the longest deadline of the protocol, 24 h.
+constexpr std::uint64_t kMethodTimeoutMsMax = 24ull * 3600 * 1000;
+// Bytes of a text or an address meant for a person; doors, protocols, limits, counts of a node.
+constexpr std::size_t kRegistryTextBytesMax = 1024;
+constexpr std::size_t kNodeEntriesMax = 1024;
+
+}  // namespace
+
+template <>
+void check(const MethodInfo& method) {
+  if (method.name.empty()) throw Refusal{DecodeError::missing};
+}
+
+template <>
+void check(const RegisterRequest& request) {
+  if (request.service.empty()) throw Refusal{DecodeError::missing};
+  const std::size_t hash_bytes = request.descriptor_hash.size();
+  if (hash_bytes != 0 && hash_bytes != kDescriptorHashBytes) throw Refusal{DecodeError::value};
+}
+
+template <class A>
+void describe(A& a, Ref<A, MethodInfo> m) {
+  a.text(1, m.name, kRegistryNameBytesMax);
+  a.enumeration(2, m.kind, MethodKind::bidi);
+  a.boolean(3, m.idempotent);
+  a.number(4, m.qos_class, kQosClassMax);
+  a.number(5, m.timeout_ms, kMethodTimeoutMsMax);
+  a.boolean(6, m.large);
+}
+
+template <class A>
+void describe(A& a, Ref<A, RegisterRequest> m) {
+  a.text(1, m.service, kRegistryNameBytesMax);
+  a.text(2, m.version, kRegistryNameBytesMax);
+  a.text(3, m.instance, kRegistryNameBytesMax);
+  a.number(4, m.weight, kInstanceWeightMax);
+  a.number(5, m.concurrency, kInstanceConcurrencyMax);
+  a.pairs(6, m.labels, kInstanceLabelsMax, kRegistryNameBytesMax);
+  a.messages(7, m.methods, kMethodsMax);
+  a.bytes(8, m.descriptor_hash, kDescriptorHashBytes);
+}
+
+template <class A>
+void describe(A& a, Ref<A, InstanceUpdate> m) {
+  a.enumeration(1, m.health, Health::unhealthy);
+  a.number(2, m.weight, kInstanceWeightMax);
+  a.boolean(3, m.drain);
+}
+
+template <class A>
+void describe(A& a, Ref<A, RegisterReply> m) {
+  a.text(1, m.instance, kRegistryNameBytesMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, Superseded> m) {
+  a.text(1, m.text, kRegistryTextBytesMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, ListServicesRequest> m) {
+  a.text(1, m.prefix, kRegistryNameBytesMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, InstanceView> m) {
+  a.text(1, m.instance, kRegistryNameBytesMax);
+  a.text(2, m.version, kRegistryNameBytesMax);
+  a.enumeration(3, m.state, InstanceState::draining);
+  a.number(4, m.weight);
+  a.number(5, m.concurrency);
+  a.number(6, m.in_flight);
+  a.number(7, m.calls);
+  a.number(8, m.age_ns);
+  a.text(9, m.peer, kRegistryTextBytesMax);
+  a.pairs(10, m.labels, kInstanceLabelsMax, kRegistryNameBytesMax);
+  a.messages(11, m.methods, kMethodsMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, ServiceView> m) {
+  a.text(1, m.name, kRegistryNameBytesMax);
+  a.messages(2, m.instances, kListedInstancesMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, ListServicesReply> m) {
+  a.messages(1, m.services, kListedServicesMax);
+}
+
+template <class A>
+void describe(A&, Ref<A, NodeInfoRequest>) {}
+
+template <class A>
+void describe(A& a, Ref<A, Door> m) {
+  a.text(1, m.url, kRegistryTextBytesMax);
+  a.texts(2, m.protocols, kNodeEntriesMax, kRegistryNameBytesMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, NodeInfoReply> m) {
+  a.text(1, m.node, kRegistryNameBytesMax);
+  a.text(2, m.version, kRegistryNameBytesMax);
+  a.number(3, m.uptime_ns);
+  a.messages(4, m.doors, kNodeEntriesMax);
+  a.pairs(5, m.limits, kNodeEntriesMax, 0);
+  a.pairs(6, m.counts, kNodeEntriesMax, 0);
+  a.number(7, m.shards);
+  a.boolean(8, m.draining);
+}
+
+std::string encode(const RegisterMessage& message) { return encode_described(message); }
+std::string encode(const RegisterEvent& event) { return encode_described(event); }
+std::string encode(const ListServicesRequest& request) { return encode_described(request); }
+std::string encode(const ListServicesReply& reply) { return encode_described(reply); }
+std::string encode(const NodeInfoRequest& request) { return encode_described(request); }
+std::string encode(const NodeInfoReply& reply) { return encode_described(reply); }
+
+#define VALKYRIE_DECODE(T)                                                    \
+  template <>                                                                 \
+  std::expected<T, DecodeError> decode<T>(std::span<const std::byte> bytes) { \
+    return decode_described<T>(bytes);                                        \
+  }
+VALKYRIE_DECODE(RegisterMessage)
+VALKYRIE_DECODE(RegisterEvent)
+VALKYRIE_DECODE(ListServicesRequest)
+VALKYRIE_DECODE(ListServicesReply)
+VALKYRIE_DECODE(NodeInfoRequest)
+VALKYRIE_DECODE(NodeInfoReply)
+#undef VALKYRIE_DECODE
+
+}  // namespace valkyrie::messages

@@ -1,0 +1,179 @@
+// Bodies of valkyrie.Registry and valkyrie.Node: plain values and their encoding. Field by field
+// as in docs/spec/registry.proto.
+//
+// No I/O, no clock, no threads. Every function may be called from any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "protocol/messages/decode_error.h"
+
+namespace valkyrie::messages {
+
+// Full names of the services, as STREAM_OPEN carries them.
+inline constexpr std::string_view kRegistryService = "valkyrie.Registry";
+inline constexpr std::string_view kNodeService = "valkyrie.Node";
+
+// Bytes of a service, method, instance or label name, of a version and of a label's value.
+inline constexpr std::size_t kRegistryNameBytesMax = 256;
+// Labels of an instance.
+inline constexpr std::size_t kInstanceLabelsMax = 64;
+// Methods of a service.
+inline constexpr std::size_t kMethodsMax = 1024;
+// Bytes of a descriptor hash (SHA-256), where there is one.
+inline constexpr std::size_t kDescriptorHashBytes = 32;
+// What a registration that names none gets, and the most it may ask for.
+inline constexpr std::uint32_t kInstanceWeightDefault = 100;
+inline constexpr std::uint32_t kInstanceWeightMax = 1000;
+inline constexpr std::uint32_t kInstanceConcurrencyDefault = 256;
+inline constexpr std::uint32_t kInstanceConcurrencyMax = 65536;
+// Services and instances in one answer: beyond it the list is cut and a prefix is needed.
+inline constexpr std::size_t kListedServicesMax = 4096;
+inline constexpr std::size_t kListedInstancesMax = 4096;
+
+// The shape of a method. Values are part of the protocol: never renumber.
+enum class MethodKind : std::uint8_t { unary = 0, server_stream, client_stream, bidi };
+
+// What an instance says about itself. Values are part of the protocol: never renumber.
+enum class Health : std::uint8_t { healthy = 0, unhealthy };
+
+// What the node makes of it. Values are part of the protocol: never renumber.
+enum class InstanceState : std::uint8_t { ready = 0, not_ready, draining };
+
+// The one word used in bodies for people, logs and metrics.
+[[nodiscard]] std::string_view to_string(MethodKind kind);
+[[nodiscard]] std::string_view to_string(Health health);
+[[nodiscard]] std::string_view to_string(InstanceState state);
+
+// A label: name, value.
+using ServiceLabel = std::pair<std::string, std::string>;
+
+// A method as its service declares it.
+struct MethodInfo {
+  std::string name;
+  MethodKind kind = MethodKind::unary;
+  bool idempotent = false;
+  std::uint32_t qos_class = 0;   // The protocol's class plus 1; 0: none is asked for.
+  std::uint64_t timeout_ms = 0;  // 0: the node's default.
+  bool large = false;            // May pass the message limit of a call.
+  bool operator==(const MethodInfo&) const = default;
+};
+
+// First message of Registry/Register.
+struct RegisterRequest {
+  std::string service;
+  std::string version;
+  std::string instance;           // The same across reconnects; empty: the node chooses.
+  std::uint32_t weight = 0;       // 0: kInstanceWeightDefault.
+  std::uint32_t concurrency = 0;  // Calls in flight; 0: kInstanceConcurrencyDefault.
+  std::vector<ServiceLabel> labels;
+  std::vector<MethodInfo> methods;
+  std::string descriptor_hash;  // kDescriptorHashBytes or none.
+  bool operator==(const RegisterRequest&) const = default;
+};
+
+// Later messages of Registry/Register; what is absent stays as it was.
+struct InstanceUpdate {
+  std::optional<Health> health;
+  std::optional<std::uint32_t> weight;
+  std::optional<bool> drain;  // True cannot be taken back.
+  bool operator==(const InstanceUpdate&) const = default;
+};
+
+// What a client sends on Registry/Register.
+using RegisterMessage = std::variant<RegisterRequest, InstanceUpdate>;
+
+// The instance can be called.
+struct RegisterReply {
+  std::string instance;
+  bool operator==(const RegisterReply&) const = default;
+};
+
+// The same instance registered again; this stream is over.
+struct Superseded {
+  std::string text;
+  bool operator==(const Superseded&) const = default;
+};
+
+// What the node sends on Registry/Register.
+using RegisterEvent = std::variant<RegisterReply, Superseded>;
+
+// Body of Registry/List.
+struct ListServicesRequest {
+  std::string prefix;  // Of the service's name; empty: all.
+  bool operator==(const ListServicesRequest&) const = default;
+};
+
+// An instance as lists show it.
+struct InstanceView {
+  std::string instance;
+  std::string version;
+  InstanceState state = InstanceState::ready;
+  std::uint32_t weight = 0;
+  std::uint32_t concurrency = 0;
+  std::uint32_t in_flight = 0;  // Written to it by this node and not over.
+  std::uint64_t calls = 0;
+  std::uint64_t age_ns = 0;
+  std::string peer;
+  std::vector<ServiceLabel> labels;
+  std::vector<MethodInfo> methods;
+  bool operator==(const InstanceView&) const = default;
+};
+
+// A service as lists show it.
+struct ServiceView {
+  std::string name;
+  std::vector<InstanceView> instances;
+  bool operator==(const ServiceView&) const = default;
+};
+
+// Answer of Registry/List, by name.
+struct ListServicesReply {
+  std::vector<ServiceView> services;
+  bool operator==(const ListServicesReply&) const = default;
+};
+
+// Body of Node/Info.
+struct NodeInfoRequest {
+  bool operator==(const NodeInfoRequest&) const = default;
+};
+
+// Where the node can be reached and what it speaks there.
+struct Door {
+  std::string url;
+  std::vector<std::string> protocols;
+  bool operator==(const Door&) const = default;
+};
+
+// A limit or a count: name, value.
+using NamedNumber = std::pair<std::string, std::uint64_t>;
+
+// Answer of Node/Info.
+struct NodeInfoReply {
+  std::string node;
+  std::string version;
+  std::uint64_t uptime_ns = 0;
+  std::vector<Door> doors;
+  std::vector<NamedNumber> limits;
+  std::vector<NamedNumber> counts;
+  std::uint32_t shards = 0;
+  bool draining = false;
+  bool operator==(const NodeInfoReply&) const = default;
+};
+
+// The body as it goes into a message. What is over a limit is the caller's error to prevent: it
+// would be refused by whoever decodes it.
+[[nodiscard]] std::string encode(const RegisterMessage& message);
+[[nodiscard]] std::string encode(const RegisterEvent& event);
+[[nodiscard]] std::string encode(const ListServicesRequest& request);
+[[nodiscard]] std::string encode(const ListServicesReply& reply);
+[[nodiscard]] std::string encode(const NodeInfoRequest& request);
+[[nodiscard]] std::string encode(const NodeInfoReply& reply);
+
+}  // namespace valkyrie::messages
