@@ -1,0 +1,1 @@
+"""The rules of scripts/tidy: each module holds one kind, each rule is a function of sources."""
