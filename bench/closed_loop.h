@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/batch.h"
 #include "bench/load.h"
 #include "bench/socket.h"
 
@@ -25,10 +26,10 @@ namespace valkyrie::bench {
 //
 // `Wire` speaks the protocol of one connection:
 //   std::expected<void, std::string> open(int fd, std::uint32_t connection);    dial-in exchange
-//   void request(std::uint32_t slot, std::vector<std::byte>& out);              appends a request
+//   void request(std::uint32_t slot, Batch& out);              appends a request
 //   std::expected<std::size_t, std::string> answers(std::span<std::byte> in,    calls
 //   on_answer(slot)
-//       std::vector<std::byte>& out, OnAnswer on_answer);                       bytes taken
+//       Batch& out, OnAnswer on_answer);                       bytes taken
 // A slot names one of the `depth` requests in flight. `answers` takes whole messages only.
 template <typename Wire>
 class ClosedLoop {
@@ -65,7 +66,7 @@ class ClosedLoop {
     std::vector<std::uint64_t> sent_ns;  // By slot.
     std::vector<std::byte> in;
     std::size_t in_used = 0;
-    std::vector<std::byte> out;
+    Batch out;
   };
 
   std::expected<void, std::string> open_all() {
@@ -119,7 +120,7 @@ class ClosedLoop {
   }
 
   static bool flush(Connection& connection) {
-    const bool written = write_all(connection.socket.get(), connection.out);
+    const bool written = write_all(connection.socket.get(), connection.out.pending());
     connection.out.clear();
     return written;
   }

@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <vector>
+
+#include "bench/batch.h"
 
 namespace valkyrie::bench {
 
@@ -65,14 +66,10 @@ inline void encode_floor_header(std::byte* to, const FloorHeader& header) {
 }
 
 // Appends one frame to a batch of output.
-inline void append_floor_frame(std::vector<std::byte>& out, const FloorHeader& header,
-                               const std::byte* payload) {
-  const std::size_t at = out.size();
-  out.resize(at + kFloorHeaderBytes + header.body_bytes);
-  encode_floor_header(out.data() + at, header);
-  if (header.body_bytes > 0) {
-    std::memcpy(out.data() + at + kFloorHeaderBytes, payload, header.body_bytes);
-  }
+inline void append_floor_frame(Batch& out, const FloorHeader& header, const std::byte* payload) {
+  std::byte* const frame = out.extend(kFloorHeaderBytes + header.body_bytes);
+  encode_floor_header(frame, header);
+  std::memcpy(frame + kFloorHeaderBytes, payload, header.body_bytes);
 }
 
 // Calls on_frame(header, start of the frame) for every whole frame at the front of `in`. Returns

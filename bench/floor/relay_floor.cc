@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/batch.h"
 #include "bench/floor/frame.h"
 #include "bench/load.h"
 #include "bench/socket.h"
@@ -28,8 +29,7 @@ namespace {
 struct Connection {
   Descriptor socket;
   std::vector<std::byte> rest;  // Front of a frame whose end has not arrived.
-  std::vector<std::byte> out;   // Bounded by what the closed loop keeps in flight.
-  std::size_t out_written = 0;
+  Batch out;                    // Bounded by what the closed loop keeps in flight.
   std::uint32_t stream_id = 1;  // Of the frames sent to it.
   bool flush_due = false;       // Is in Relay::flush_.
   bool wants_write = false;     // The kernel took less than offered: EPOLLOUT is on.
@@ -144,16 +144,12 @@ class Relay {
 
   void flush(Connection& connection) {
     connection.flush_due = false;
-    const auto due = std::span(connection.out).subspan(connection.out_written);
+    const auto due = connection.out.pending();
     if (due.empty() || connection.socket.get() < 0) return;
     const ssize_t sent = ::send(connection.socket.get(), due.data(), due.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) return close(connection);
-    connection.out_written += sent > 0 ? static_cast<std::size_t>(sent) : 0;
-    const bool drained = connection.out_written == connection.out.size();
-    if (drained) {
-      connection.out.clear();
-      connection.out_written = 0;
-    }
+    connection.out.written(sent > 0 ? static_cast<std::size_t>(sent) : 0);
+    const bool drained = connection.out.pending().empty();
     if (connection.wants_write == drained) {
       connection.wants_write = !drained;
       watch(EPOLL_CTL_MOD, connection.socket.get(), &connection,
@@ -164,7 +160,6 @@ class Relay {
   void close(Connection& connection) {
     if (&connection == service_) service_ = nullptr;
     connection.out.clear();
-    connection.out_written = 0;
     Descriptor closing = std::move(connection.socket);
   }
 

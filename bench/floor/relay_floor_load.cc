@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/batch.h"
 #include "bench/closed_loop.h"
 #include "bench/floor/frame.h"
 
@@ -20,7 +21,7 @@ class FloorWire {
   // Nothing to say first: the relay takes every connection for a client until it registers.
   std::expected<void, std::string> open(int /*fd*/, std::uint32_t /*connection*/) { return {}; }
 
-  void request(std::uint32_t slot, std::vector<std::byte>& out) const {
+  void request(std::uint32_t slot, Batch& out) const {
     append_floor_frame(out,
                        {.type = kFloorRequest,
                         .stream_id = 1,
@@ -30,8 +31,7 @@ class FloorWire {
   }
 
   template <typename OnAnswer>
-  std::expected<std::size_t, std::string> answers(std::span<std::byte> in,
-                                                  std::vector<std::byte>& /*out*/,
+  std::expected<std::size_t, std::string> answers(std::span<std::byte> in, Batch& /*out*/,
                                                   OnAnswer on_answer) const {
     bool foreign = false;
     const std::ptrdiff_t taken = for_each_floor_frame(in, [&](const FloorHeader& header,
