@@ -264,7 +264,14 @@ class Includes(unittest.TestCase):
         self.assertEqual(rules(header), {"dead-file"})
         user = {"protocol/a.cc": '#include "protocol/a.h"\n'}
         self.assertEqual(rules(list_file | header | user), set())
-        self.assertEqual(rules({"sdk/cpp/include/valkyrie/a.h": HEADER}), set())
+        self.assertNotIn("dead-file", rules({"sdk/cpp/include/valkyrie/a.h": HEADER}))
+
+    def test_a_private_header_stays_in_its_folder(self):
+        private = {"protocol/a.h": "// A. Private to\n// this folder.\n#pragma once\nint x();\n"}
+        user = '#include "protocol/a.h"\n'
+        self.assertEqual(rules(private | {"protocol/b_test.cc": user}) - {"dead-file"}, set())
+        for path in ("transport/b.cc", "protocol/messages/b.cc"):
+            self.assertIn("private-header", rules(private | {path: user}), path)
 
 
 class Comments(unittest.TestCase):

@@ -8,11 +8,12 @@ _HIDDEN_SCOPES = ("detail", "internal", "<anonymous>")
 
 
 def is_public_header(source):
-    """Headers that others read: not those of tests, benchmarks and examples."""
+    """Headers that others read: not those private to a folder, of tests, benchmarks, examples."""
     return (
         source.is_header
         and not source.is_test
         and not source.is_generated
+        and not source.is_private
         and source.parts[0] not in ("examples", "bench", "cmake")
     )
 

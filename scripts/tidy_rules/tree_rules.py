@@ -46,4 +46,14 @@ def dead_headers(sources):
                 yield source.finding(0, "dead-file", "no file includes it")
 
 
-RULES = (own_header_first, dead_sources, dead_headers)
+def private_headers(sources):
+    """A header that says that it is private to its folder is included from nowhere else."""
+    private = {path for path, source in sources.items() if source.is_header and source.is_private}
+    for source in sources.values():
+        for number, path, _ in source.includes if source.is_cpp else ():
+            if path in private and path.rpartition("/")[0] != source.path.rpartition("/")[0]:
+                message = f'"{path}" says that it is private to its folder'
+                yield source.finding(number, "private-header", message)
+
+
+RULES = (private_headers, own_header_first, dead_sources, dead_headers)
