@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "protocol/time.h"
+
 // clang-format off
 namespace valkyrie::protocol {
 
@@ -533,6 +535,11 @@ inline constexpr std::array<std::uint32_t, 5> kClassWeights = {0, 40, 30, 20, 10
 inline constexpr QosClass kQosClassDefault = QosClass::data;
 inline constexpr std::uint8_t kUrgencyDefault = 16;
 
+// The qos byte of that class and urgency.
+inline constexpr std::uint8_t kQosDefault =
+    static_cast<std::uint8_t>(static_cast<unsigned>(kQosClassDefault) << 5u |
+                              kUrgencyDefault);
+
 // Most urgent class a dialer may use unless HELLO_ACK says otherwise.
 inline constexpr QosClass kQosCeilingDefault = QosClass::job;
 
@@ -552,7 +559,7 @@ inline constexpr std::uint32_t kHopMetadataBytes = 2048;
 inline constexpr std::uint32_t kEndMetadataBytes = 14336;
 
 // Entries with keys from 0x40; those below are bounded by their bytes. Over it: RESET bad_metadata.
-inline constexpr std::uint32_t kMetadataEntriesCount = 64;
+inline constexpr std::uint32_t kMetadataEntries = 64;
 
 // Payload of one message on a call, after decompression too. Over it: RESPONSE RESOURCE_EXHAUSTED,
 // outcome 0.
@@ -566,19 +573,19 @@ inline constexpr std::uint32_t kStreamMessageBytesMin = 32768;
 inline constexpr std::uint32_t kStreamMessageBytesMax = 1073741824;
 
 // Streams a peer may have open. Over it: GOAWAY stream_limit.
-inline constexpr std::uint32_t kStreamsCountDefault = 256;
-inline constexpr std::uint32_t kStreamsCountMin = 0;
-inline constexpr std::uint32_t kStreamsCountMax = 1048576;
+inline constexpr std::uint32_t kPeerStreamsDefault = 256;
+inline constexpr std::uint32_t kPeerStreamsMin = 0;
+inline constexpr std::uint32_t kPeerStreamsMax = 1048576;
 
 // Streams a node may have open towards a service. Over it: GOAWAY stream_limit.
-inline constexpr std::uint32_t kServiceStreamsCountDefault = 65536;
-inline constexpr std::uint32_t kServiceStreamsCountMin = 0;
-inline constexpr std::uint32_t kServiceStreamsCountMax = 1048576;
+inline constexpr std::uint32_t kServiceStreamsDefault = 65536;
+inline constexpr std::uint32_t kServiceStreamsMin = 0;
+inline constexpr std::uint32_t kServiceStreamsMax = 1048576;
 
 // Unanswered requests of a session. Over it: RESPONSE RESOURCE_EXHAUSTED, outcome 0.
-inline constexpr std::uint32_t kRequestsInFlightCountDefault = 4096;
-inline constexpr std::uint32_t kRequestsInFlightCountMin = 1;
-inline constexpr std::uint32_t kRequestsInFlightCountMax = 65536;
+inline constexpr std::uint32_t kRequestsInFlightDefault = 4096;
+inline constexpr std::uint32_t kRequestsInFlightMin = 1;
+inline constexpr std::uint32_t kRequestsInFlightMax = 65536;
 
 // Credit of a stream at its start. Over it: GOAWAY flow_control.
 inline constexpr std::uint32_t kStreamCreditBytesDefault = 65536;
@@ -601,29 +608,27 @@ inline constexpr std::uint32_t kEarlyFrameBodyBytes = 32768;
 inline constexpr std::uint32_t kEarlyCreditBytes = 65536;
 
 // Streams before HELLO_ACK. Over it: GOAWAY stream_limit.
-inline constexpr std::uint32_t kEarlyStreamsCount = 16;
+inline constexpr std::uint32_t kEarlyStreams = 16;
 
 // Body of HELLO and HELLO_ACK. Over it: GOAWAY too_large.
 inline constexpr std::uint32_t kHelloBytes = 16384;
 
 // From the open connection to HELLO_ACK. Over it: GOAWAY handshake_timeout.
-inline constexpr std::uint32_t kHandshakeTimeoutMsDefault = 10000;
-inline constexpr std::uint32_t kHandshakeTimeoutMsMin = 100;
-inline constexpr std::uint32_t kHandshakeTimeoutMsMax = 30000;
+inline constexpr Duration kHandshakeTimeoutDefault = std::chrono::milliseconds(10000);
+inline constexpr Duration kHandshakeTimeoutMin = std::chrono::milliseconds(100);
+inline constexpr Duration kHandshakeTimeoutMax = std::chrono::milliseconds(30000);
 
 // Until the first bytes say which protocol is spoken. Over it: closed silently.
-inline constexpr std::uint32_t kDoorTimeoutMs = 5000;
+inline constexpr Duration kDoorTimeout = std::chrono::milliseconds(5000);
 
 // Control frames at once, beyond the rate. Over it: GOAWAY flood.
-inline constexpr std::uint32_t kControlFramesBurstCountDefault = 1000;
-inline constexpr std::uint32_t kControlFramesBurstCountMin = 100;
+inline constexpr std::uint32_t kControlFramesBurst = 1000;
 
 // Control frames that come back to the budget each second. Over it: GOAWAY flood.
-inline constexpr std::uint32_t kControlFramesPerSecondDefault = 200;
-inline constexpr std::uint32_t kControlFramesPerSecondMin = 10;
+inline constexpr std::uint32_t kControlFramesPerSecond = 200;
 
 // Control frames a credited frame adds to the budget, either way. Over it: GOAWAY flood.
-inline constexpr std::uint32_t kControlFramesPerCreditedFrameCount = 2;
+inline constexpr std::uint32_t kControlFramesPerCreditedFrame = 2;
 
 // Control frames that wait to be written. Over it: GOAWAY flood.
 inline constexpr std::uint32_t kControlOutputBytesDefault = 262144;
@@ -635,33 +640,34 @@ inline constexpr std::uint32_t kKernelUnsentBytesDefault = 131072;
 inline constexpr std::uint32_t kKernelUnsentBytesMin = 16384;
 inline constexpr std::uint32_t kKernelUnsentBytesMax = 1048576;
 
-// Bytes queued for one destination. Over it: the stream's policy.
-inline constexpr std::uint32_t kDestinationQueueBytesDefault = 4194304;
-inline constexpr std::uint32_t kDestinationQueueBytesMin = 65536;
-inline constexpr std::uint32_t kDestinationQueueBytesMax = 67108864;
+// Bytes queued for one destination: a session, or a service in a node. Over it: the stream's
+// policy.
+inline constexpr std::uint32_t kQueuedBytesDefault = 4194304;
+inline constexpr std::uint32_t kQueuedBytesMin = 65536;
+inline constexpr std::uint32_t kQueuedBytesMax = 67108864;
 
 // A stream with bytes to send and no credit. Over it: RESET slow_peer.
-inline constexpr std::uint32_t kStallMsDefault = 30000;
-inline constexpr std::uint32_t kStallMsMin = 1000;
-inline constexpr std::uint32_t kStallMsMax = 600000;
+inline constexpr Duration kStallTimeoutDefault = std::chrono::milliseconds(30000);
+inline constexpr Duration kStallTimeoutMin = std::chrono::milliseconds(100);
+inline constexpr Duration kStallTimeoutMax = std::chrono::milliseconds(600000);
 
 // Time of a call; the default holds for call only, others have none. Over it: clamped.
-inline constexpr std::uint32_t kDeadlineMsDefault = 30000;
-inline constexpr std::uint32_t kDeadlineMsMin = 0;
-inline constexpr std::uint32_t kDeadlineMsMax = 86400000;
+inline constexpr Duration kDeadlineDefault = std::chrono::milliseconds(30000);
+inline constexpr Duration kDeadlineMin = std::chrono::milliseconds(0);
+inline constexpr Duration kDeadlineMax = std::chrono::milliseconds(86400000);
 
 // Silence before a PING. Over it: PING.
-inline constexpr std::uint32_t kKeepaliveIntervalMsDefault = 30000;
-inline constexpr std::uint32_t kKeepaliveIntervalMsMin = 1000;
-inline constexpr std::uint32_t kKeepaliveIntervalMsMax = 600000;
+inline constexpr Duration kKeepaliveIntervalDefault = std::chrono::milliseconds(30000);
+inline constexpr Duration kKeepaliveIntervalMin = std::chrono::milliseconds(100);
+inline constexpr Duration kKeepaliveIntervalMax = std::chrono::milliseconds(600000);
 
 // Silent intervals that mean death. Over it: GOAWAY keepalive_timeout.
-inline constexpr std::uint32_t kKeepaliveIntervalsCount = 3;
+inline constexpr std::uint32_t kKeepaliveIntervals = 3;
 
 // Time for open work after GOAWAY. Over it: RESET draining, then GOAWAY draining.
-inline constexpr std::uint32_t kDrainMsDefault = 30000;
-inline constexpr std::uint32_t kDrainMsMin = 0;
-inline constexpr std::uint32_t kDrainMsMax = 600000;
+inline constexpr Duration kDrainDefault = std::chrono::milliseconds(30000);
+inline constexpr Duration kDrainMin = std::chrono::milliseconds(0);
+inline constexpr Duration kDrainMax = std::chrono::milliseconds(600000);
 
 // Text of a STATUS; senders cut theirs. Over it: RESET bad_metadata.
 inline constexpr std::uint32_t kStatusTextBytes = 1024;
@@ -670,7 +676,7 @@ inline constexpr std::uint32_t kStatusTextBytes = 1024;
 inline constexpr std::uint32_t kPairNameBytes = 128;
 
 // Nodes a stream may pass. Over it: RESET bad_metadata.
-inline constexpr std::uint32_t kHopsCount = 8;
+inline constexpr std::uint32_t kHops = 8;
 
 // Output bytes for each input byte. Over it: RESET decompression.
 inline constexpr std::uint32_t kDecompressionRatio = 200;
@@ -682,14 +688,14 @@ inline constexpr std::uint32_t kReplayBytesMax = 67108864;
 
 // Life of a session without a connection; defined with the feature resume. Over it: the oldest is
 // dropped.
-inline constexpr std::uint32_t kDetachedMsDefault = 30000;
-inline constexpr std::uint32_t kDetachedMsMin = 0;
-inline constexpr std::uint32_t kDetachedMsMax = 600000;
+inline constexpr Duration kDetachedDefault = std::chrono::milliseconds(30000);
+inline constexpr Duration kDetachedMin = std::chrono::milliseconds(0);
+inline constexpr Duration kDetachedMax = std::chrono::milliseconds(600000);
 
 // Detached sessions of one identity; defined with the feature resume. Over it: the oldest is
 // dropped.
-inline constexpr std::uint32_t kDetachedSessionsCountDefault = 16;
-inline constexpr std::uint32_t kDetachedSessionsCountMin = 0;
+inline constexpr std::uint32_t kDetachedSessionsDefault = 16;
+inline constexpr std::uint32_t kDetachedSessionsMin = 0;
 
 // Share of the bytes that goes first as critical. Over it: scheduled as system.
 inline constexpr std::uint32_t kCriticalSharePercent = 10;
@@ -698,20 +704,20 @@ inline constexpr std::uint32_t kCriticalSharePercent = 10;
 inline constexpr std::uint32_t kCriticalBurstBytes = 262144;
 
 // Each such frame of a class goes to the stream that waited longest.
-inline constexpr std::uint32_t kLongestWaiterIntervalCount = 8;
+inline constexpr std::uint32_t kLongestWaiterInterval = 8;
 
 // Time a relay may hold a request before it must write the deadline it enforces. Over it: DEADLINE
 // added by the relay.
-inline constexpr std::uint32_t kRelayHeldMs = 1;
+inline constexpr Duration kRelayHeld = std::chrono::milliseconds(1);
 
 // Idle upstream call stream of a node. Over it: END.
-inline constexpr std::uint32_t kCallStreamIdleMsDefault = 60000;
-inline constexpr std::uint32_t kCallStreamIdleMsMin = 1000;
+inline constexpr Duration kCallStreamIdleDefault = std::chrono::milliseconds(60000);
+inline constexpr Duration kCallStreamIdleMin = std::chrono::milliseconds(1000);
 
 // Registration of a lost session. Over it: RESET.
-inline constexpr std::uint32_t kRegistrationLeaseMsDefault = 10000;
-inline constexpr std::uint32_t kRegistrationLeaseMsMin = 0;
-inline constexpr std::uint32_t kRegistrationLeaseMsMax = 600000;
+inline constexpr Duration kRegistrationLeaseDefault = std::chrono::milliseconds(10000);
+inline constexpr Duration kRegistrationLeaseMin = std::chrono::milliseconds(0);
+inline constexpr Duration kRegistrationLeaseMax = std::chrono::milliseconds(600000);
 
 // What the header alone must satisfy for a frame type, one entry of kFrameProperties. The maxima
 // are compared with the field as it stands, so that one comparison is one check.

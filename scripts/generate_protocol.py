@@ -15,8 +15,8 @@ import tomllib
 
 UNITS = {
     "bytes": "Bytes",
-    "count": "Count",
-    "ms": "Ms",
+    "count": "",
+    "ms": "",
     "per_second": "PerSecond",
     "percent": "Percent",
     "ratio": "Ratio",
@@ -203,7 +203,10 @@ def write_limits(out, table):
         over = f" Over it: {plain(limit['over'])}." if limit["over"] else ""
         out.comment(camel_sentence(limit["doc"]) + over)
         for row, value in rows:
-            out(f"inline constexpr std::uint32_t {row} = {value};")
+            if limit["unit"] == "ms":
+                out(f"inline constexpr Duration {row} = std::chrono::milliseconds({value});")
+            else:
+                out(f"inline constexpr std::uint32_t {row} = {value};")
         out("")
 
 
@@ -365,6 +368,8 @@ def constants_h(table):
         "#include <cstdint>",
         "#include <string_view>",
         "",
+        '#include "protocol/time.h"',
+        "",
         "// clang-format off",
         "namespace valkyrie::protocol {",
         "",
@@ -410,6 +415,10 @@ def constants_h(table):
     out("// Class and urgency (0 first, 31 last) a stream has unless its opener says otherwise.")
     out("inline constexpr QosClass kQosClassDefault = QosClass::data;")
     out("inline constexpr std::uint8_t kUrgencyDefault = 16;", "")
+    out("// The qos byte of that class and urgency.")
+    out("inline constexpr std::uint8_t kQosDefault =")
+    out("    static_cast<std::uint8_t>(static_cast<unsigned>(kQosClassDefault) << 5u |")
+    out("                              kUrgencyDefault);", "")
     out("// Most urgent class a dialer may use unless HELLO_ACK says otherwise.")
     out("inline constexpr QosClass kQosCeilingDefault = QosClass::job;", "")
     write_limits(out, table)
@@ -624,7 +633,9 @@ def limits_table(table):
         [
             (
                 f"`{limit['name']}`",
-                f"{cell(limit, 'fixed')}, fixed" if "fixed" in limit else cell(limit, "default"),
+                cell(limit, "default")
+                if "default" in limit
+                else cell(limit, "fixed") + ("" if limit.get("configurable") else ", fixed"),
                 cell(limit, "min"),
                 cell(limit, "max"),
                 limit["over"] or "-",
