@@ -208,6 +208,7 @@ class Includes(unittest.TestCase):
             ("tools/a.cc", "valkyrie/client.h"),
             ("runner/a.cc", "valkyrie/client.h"),
             ("tests/simulation/a.cc", "server/router/a.h"),
+            ("bench/peers/a.cc", "echo.grpc.pb.h"),
         )
         rejected = (
             ("protocol/a.cc", "server/router/a.h"),
@@ -311,6 +312,7 @@ class Comments(unittest.TestCase):
             "class A;",
             "// A.\nclass A {\n public:\n  A() = default;\n  ~A();\n  A(const A&) = delete;\n};",
             "// A.\nclass A {\n public:\n  bool operator==(const A&) const = default;\n};",
+            "// A.\nclass A {\n public:\n  explicit A(int x);\n};",
             "// A.\nclass A : B {\n public:\n  void f() override;\n};",
             "// A.\nstruct A {\n  int x = 0;\n  std::vector<int> y{};\n};",
             "namespace detail {\nvoid f();\n}",

@@ -19,7 +19,10 @@ def is_public_header(source):
 
 
 def needs_comment(declaration):
-    """Classes, enums, free functions, aliases and constants of a namespace, and public methods."""
+    """Classes, enums, free functions, aliases and constants of a namespace, and public methods.
+
+    A constructor is covered by the comment of its class.
+    """
     if declaration.access != "public":
         return False
     if any(part in _HIDDEN_SCOPES for name in declaration.enclosing for part in name.split("::")):
@@ -33,6 +36,7 @@ def needs_comment(declaration):
             re.search(r"=\s*(?:default|delete)$", head)
             or re.search(r"\boverride\b", head.rsplit(")", 1)[-1])
             or name.startswith("~")
+            or name in declaration.enclosing[-1:]
             or re.match(r"operator\s*\W", name) and not name.startswith("operator()")
             or "::" in name
             or name.isupper()

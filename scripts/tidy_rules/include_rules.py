@@ -56,7 +56,7 @@ def direction(source):
     if not source.is_cpp or own is None:
         return
     for number, path, quoted in source.includes:
-        if not quoted:
+        if not quoted or path.endswith(".pb.h"):  # Those are made in the build folder.
             continue
         target = layer(path)
         if target is None:
