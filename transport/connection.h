@@ -1,0 +1,155 @@
+// Carries one session over one stream socket.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "protocol/session.h"
+#include "transport/door.h"
+#include "transport/half_open.h"
+#include "transport/reactor.h"
+#include "transport/socket.h"
+#include "transport/stream_socket.h"
+
+namespace valkyrie::transport {
+
+// What ended a connection.
+enum class CloseCause : std::uint8_t {
+  session,          // The session closed; CloseReason::code says why.
+  eof,              // The peer vanished without a GOAWAY.
+  io_error,         // The socket broke; CloseReason::error says how.
+  http_bytes,       // The peer spoke HTTP to a door that is not open.
+  tls_bytes,        // The peer spoke TLS.
+  noise_bytes,      // The peer began a Noise handshake.
+  garbage,          // The first bytes belong to no known protocol.
+  door_timeout,     // The first bytes did not come in time.
+  half_open_limit,  // Too many peers were silent, and this one for the longest.
+};
+
+// Why a connection ended: one reason, the same word in log and metric.
+struct CloseReason {
+  CloseCause cause = CloseCause::session;
+  protocol::CloseCode code = protocol::CloseCode::none;
+  bool local = false;       // This side decided.
+  std::error_code error{};  // Of io_error.
+};
+
+// The word for the reason: the close code's where the session closed, else the cause's.
+[[nodiscard]] std::string_view to_string(const CloseReason& reason);
+
+class Connection;
+
+// The owner of connections. All calls come on the reactor's thread.
+class ConnectionHandler {
+ public:
+  // An event of the session; what it borrows is valid until the return. The handler may use the
+  // sessions of this and any other connection, and must not destroy this one.
+  virtual void on_event(Connection& connection, const protocol::Event& event) = 0;
+  // The last call: the socket is closed. The session's `closed` event came before, unless the peer
+  // never got through the door. The handler may destroy the connection.
+  virtual void on_closed(Connection& connection, const CloseReason& reason) = 0;
+
+ protected:
+  ~ConnectionHandler() = default;
+};
+
+// How a connection is run. Durations are real time.
+struct ConnectionOptions {
+  StreamOptions stream{};
+  // From accept(2) until the first bytes tell the door.
+  protocol::Duration door_timeout = std::chrono::seconds{5};
+  // How long a closed session may take to write its last bytes and see the peer's end.
+  protocol::Duration linger = std::chrono::seconds{2};
+};
+
+// Drives a protocol::Session by a socket: what is read goes into the session, its events to the
+// handler, and at the end of each turn whatever the session has to say leaves by one gathered
+// write. Reading never waits for writing. One timer serves all deadlines.
+//
+// One thread: the reactor's. May be destroyed at any time except inside its own on_event(); then
+// nothing more is called.
+class Connection final : private StreamSink, private EndOfTurn {
+ public:
+  // Bytes the session may choose for one write: beyond it, urgent frames could not overtake.
+  static constexpr std::size_t kWriteBytesMax = 256u << 10;
+
+  // Takes a connected socket. Keeps references to `reactor`, `pool` and `handler`; `half_open` may
+  // be nullptr, and is for acceptors.
+  Connection(Reactor& reactor, Socket socket, protocol::Role role,
+             const protocol::SessionConfig& config, protocol::BufferPool& pool,
+             ConnectionHandler& handler, const ConnectionOptions& options = {},
+             HalfOpenConnections* half_open = nullptr);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Begins to read, and to write the hello. Errors: the reactor cannot watch the socket; nothing
+  // is called then.
+  [[nodiscard]] std::expected<void, std::error_code> start();
+
+  // The session, to send on. What it has to say is written, and its events are handed out, at the
+  // end of the turn in progress.
+  [[nodiscard]] protocol::Session& session() {
+    reactor_.at_end_of_turn(*this);
+    return session_;
+  }
+  // The session, to look at.
+  [[nodiscard]] const protocol::Session& session() const { return session_; }
+
+  // Closes at once and without a word to the peer; on_closed() follows at the end of the turn. For
+  // an orderly end use Session::drain() or Session::close().
+  void abort();
+
+  // Who is at the other end of a Unix socket, as the kernel says; nullopt on TCP.
+  [[nodiscard]] const std::optional<PeerCredentials>& peer_credentials() const {
+    return credentials_;
+  }
+  // The peer for logs: "127.0.0.1:40312" or "unix pid 7 uid 1000".
+  [[nodiscard]] std::string peer_name() const;
+
+ private:
+  friend class HalfOpenConnections;
+
+  enum class Phase : std::uint8_t { door, open, lingering, over };
+
+  void on_bytes(std::span<const std::byte> bytes) override;
+  void on_writable() override;
+  void on_stream_end(std::error_code error) override;
+  void on_end_of_turn() override;
+  void on_timer();
+
+  std::span<const std::byte> pass_door(std::span<const std::byte> bytes);
+  void feed(std::span<const std::byte> bytes);
+  void hand_out_events();
+  void write_output();
+  void linger();
+  void finish(const CloseReason& reason);
+  void leave_half_open();
+  void arm_timer();
+
+  Reactor& reactor_;
+  ConnectionHandler& handler_;
+  HalfOpenConnections* half_open_;
+  Connection* older_ = nullptr;  // In half_open_.
+  Connection* newer_ = nullptr;
+  const protocol::Duration linger_time_;
+  protocol::Instant phase_ends_{};  // Of door and lingering.
+  Phase phase_;
+  bool started_ = false;
+  std::uint8_t door_count_ = 0;
+  std::array<std::byte, kDoorBytes> door_bytes_{};
+  CloseReason reason_{};
+  std::optional<PeerCredentials> credentials_;
+  Timer timer_ = Timer::calling<&Connection::on_timer>(this);
+  protocol::Session session_;
+  StreamSocket socket_;
+};
+
+}  // namespace valkyrie::transport
