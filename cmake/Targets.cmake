@@ -18,6 +18,21 @@ endif()
 list(JOIN corpora "\n" lines)
 file(CONFIGURE OUTPUT fuzz/targets.txt CONTENT "${lines}\n")
 
+# Each header compiled alone: only the lint build asks for it.
+option(VALKYRIE_CHECK_HEADERS "Compile every header of the product by itself" OFF)
+if(VALKYRIE_CHECK_HEADERS)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
+    protocol/*.h transport/*.h server/*.h sdk/cpp/*.h runner/*.h tools/*.h)
+  set(sources)
+  foreach(header IN LISTS headers)
+    file(CONFIGURE OUTPUT headers/${header}.cc CONTENT "#include \"${header}\"\n")
+    list(APPEND sources ${CMAKE_BINARY_DIR}/headers/${header}.cc)
+  endforeach()
+  add_library(valkyrie-headers OBJECT ${sources})
+  target_include_directories(valkyrie-headers PRIVATE ${CMAKE_SOURCE_DIR}/sdk/cpp/include)
+  target_link_libraries(valkyrie-headers PRIVATE valkyrie-options)
+endif()
+
 if(BUILD_TESTING)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   file(GLOB script_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/scripts/*_test.py)

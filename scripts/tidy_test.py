@@ -291,10 +291,11 @@ class Comments(unittest.TestCase):
             "template <class T>\nvoid f(T);",
             "inline constexpr int kX = 3;",
             "using A = std::vector<int>;",
+            "#define VALKYRIE_X(a) f(a)",
             "std::expected<std::function<void()>, E> f(\n    int a);",
         ):
             self.assertEqual(self.missing(body + "\n"), [1], body)
-            self.assertEqual(self.missing("namespace a {\n" + body + "\n}\n"), [2], body)
+            self.assertEqual(self.missing("namespace a {\n\n" + body + "\n}\n"), [3], body)
             self.assertEqual(self.missing("// Why.\n" + body + "\n"), [], body)
 
     def test_public_methods_need_one(self):

@@ -100,4 +100,14 @@ def missing_comment(source):
             yield source.finding(declaration.first_line, "missing-comment", message)
 
 
-RULES = (missing_comment,)
+def missing_macro_comment(source):
+    if not is_public_header(source):
+        return
+    for number, line in enumerate(source.lines, 1):
+        match = re.match(r"#\s*define\s+(VALKYRIE_\w+)", line)
+        if match and number > 1 and not source.lines[number - 2].lstrip().startswith("//"):
+            message = f"macro `{match.group(1)}` is public and has no comment above it"
+            yield source.finding(number, "missing-comment", message)
+
+
+RULES = (missing_comment, missing_macro_comment)
