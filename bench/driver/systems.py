@@ -1,0 +1,231 @@
+"""The systems measured: how each is started for a setting, and how it is loaded."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from driver.processes import Children, RunFailed, free_port, listens
+from driver.settings import PAYLOAD_BYTES, Setting
+
+SLACK_SECONDS = 30.0  # What a load program may take beyond warm-up and measured time.
+FIGURES = ("rate_per_s", "p50_us", "p99_us", "p999_us", "max_us", "errors", "calls")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How long each measurement takes."""
+
+    rounds: int
+    warmup_s: float
+    time_s: float
+
+
+def figures_of(output: str) -> dict[str, float]:
+    """The figures to keep of what a load program printed; the histogram is not stored."""
+    try:
+        result = json.loads(output)
+        figures = {name: result[name] for name in FIGURES if name in result}
+    except (json.JSONDecodeError, TypeError) as error:
+        raise RunFailed(f"the load program's output is no JSON object: {error}") from None
+    missing = {"rate_per_s", "p50_us", "p99_us", "p999_us", "errors"} - figures.keys()
+    if missing:
+        raise RunFailed(f"the load program's result lacks {', '.join(sorted(missing))}")
+    return figures
+
+
+class System:
+    """Something to load. `serve` starts it; `load` is one measurement against it."""
+
+    name = ""
+
+    def __init__(self, build: Path):
+        self._programs = build / "bench"
+        self._bin = build / "bin"
+
+    def missing(self) -> str:
+        """Why this system cannot be measured here; empty when it can."""
+        raise NotImplementedError
+
+    def can(self, setting: Setting) -> bool:
+        """Whether the system has this transport."""
+        return setting.transport in ("tcp", "unix")
+
+    def version(self) -> str:
+        """Empty when the tree's own commit says it."""
+        return ""
+
+    def address(self, setting: Setting, scratch: Path) -> str:
+        """A free port, or a socket file."""
+        return str(scratch / "s.sock") if setting.transport == "unix" else str(free_port())
+
+    def serve(
+        self, children: Children, setting: Setting, address: str, wrap: tuple[str, ...] = ()
+    ) -> subprocess.Popen:
+        """Starts everything that answers and returns the relay; `wrap` goes before its command."""
+        raise NotImplementedError
+
+    def load_command(self, setting: Setting, address: str, method: Method) -> list[str | Path]:
+        """The load program's command."""
+        raise NotImplementedError
+
+    def load(self, children: Children, setting: Setting, address: str, method: Method) -> dict:
+        """Warms up, measures, and returns the figures."""
+        seconds = method.warmup_s + method.time_s + SLACK_SECONDS
+        return figures_of(children.output(self.load_command(setting, address, method), seconds))
+
+    def _load_options(self, setting: Setting, method: Method) -> list[str]:
+        return [
+            f"--connections={setting.connections}",
+            f"--depth={setting.depth}",
+            f"--size={PAYLOAD_BYTES}",
+            f"--time={method.time_s:g}",
+        ]
+
+    def _own_load(self, program: str, url: str, setting: Setting, method: Method) -> list:
+        words = [word for option in self._load_options(setting, method) for word in option.split("=")]
+        return [self._programs / program, "--url", url, "--warmup", f"{method.warmup_s:g}", *words]
+
+    def _not_built(self, *names: str) -> str:
+        absent = [name for name in names if not (self._programs / name).exists()]
+        return f"{', '.join(absent)} not built (ninja bench-programs)" if absent else ""
+
+
+class Floor(System):
+    name = "floor"
+
+    def missing(self) -> str:
+        return self._not_built("relay_floor", "relay_floor_echo", "relay_floor_load")
+
+    def serve(self, children, setting, address, wrap=()):
+        url = self._url(setting, address)
+        relay = children.start_until_line([*wrap, self._programs / "relay_floor", "--url", url])
+        children.start_until_line([self._programs / "relay_floor_echo", "--url", url])
+        return relay
+
+    def load_command(self, setting, address, method):
+        return self._own_load("relay_floor_load", self._url(setting, address), setting, method)
+
+    @staticmethod
+    def _url(setting: Setting, address: str) -> str:
+        return f"unix://{address}" if setting.transport == "unix" else f"tcp://127.0.0.1:{address}"
+
+
+class Nats(System):
+    name = "nats"
+
+    def missing(self) -> str:
+        if shutil.which("nats-server") is None:
+            return "nats-server is not installed"
+        return self._not_built("nats_requester", "nats_responder")
+
+    def can(self, setting: Setting) -> bool:
+        return setting.transport == "tcp"  # nats-server has no Unix sockets.
+
+    def version(self) -> str:
+        return first_line(["nats-server", "--version"]).removeprefix("nats-server: v")
+
+    def serve(self, children, setting, address, wrap=()):
+        server = children.start([*wrap, "nats-server", "-a", "127.0.0.1", "-p", address])
+        children.await_ready(server, lambda: listens("tcp", address))
+        children.start_until_line(
+            [self._programs / "nats_responder", "--url", f"tcp://127.0.0.1:{address}"]
+        )
+        return server
+
+    def load_command(self, setting, address, method):
+        return self._own_load("nats_requester", f"tcp://127.0.0.1:{address}", setting, method)
+
+
+class Grpc(System):
+    name = "grpc"
+
+    def missing(self) -> str:
+        return self._not_built("grpc_server", "grpc_client")
+
+    def version(self) -> str:
+        return first_line(["pkg-config", "--modversion", "grpc++"])
+
+    def serve(self, children, setting, address, wrap=()):
+        return children.start_until_line(
+            [*wrap, self._programs / "grpc_server", "--url", self._url(setting, address)]
+        )
+
+    def load_command(self, setting, address, method):
+        return self._own_load("grpc_client", self._url(setting, address), setting, method)
+
+    @staticmethod
+    def _url(setting: Setting, address: str) -> str:
+        return f"unix://{address}" if setting.transport == "unix" else f"127.0.0.1:{address}"
+
+
+class Ours(System):
+    name = "ours"
+
+    TARGET = "bench.Echo/Call"
+
+    def missing(self) -> str:
+        for program in ("valkyrie-server", "valkyrie"):
+            if not (self._bin / program).exists():
+                return f"{self._bin.name}/{program} is not built"
+        return ""
+
+    def version(self) -> str:
+        return first_line([str(self._bin / "valkyrie"), "version"]).removeprefix("valkyrie ")
+
+    def serve(self, children, setting, address, wrap=()):
+        node = self._url(setting, address)
+        server = children.start(
+            [*wrap, self._bin / "valkyrie-server", "--listen", node, "--ephemeral", "--shards", "1"]
+        )
+        children.await_ready(server, lambda: listens(setting.transport, address))
+        service = children.start(
+            [self._bin / "valkyrie", "serve", "bench.Echo", "--echo", "--node", node]
+        )
+        call = [self._bin / "valkyrie", "call", self.TARGET, "x", "--node", node]
+
+        def answers() -> bool:
+            try:
+                children.output(call, SLACK_SECONDS)
+            except RunFailed:
+                return False
+            return True
+
+        children.await_ready(service, answers)
+        return server
+
+    def load_command(self, setting, address, method):
+        node = self._url(setting, address)
+        options = [word for item in self._load_options(setting, method) for word in item.split("=")]
+        return [
+            self._bin / "valkyrie",
+            *("bench", "call", self.TARGET, "-o", "json", *options, "--node", node),
+        ]
+
+    def load(self, children, setting, address, method):
+        # `bench call` measures from its first call on: a run of its own warms node and service.
+        warmup = Method(1, 0.0, method.warmup_s)
+        children.output(
+            self.load_command(setting, address, warmup), method.warmup_s + SLACK_SECONDS
+        )
+        return super().load(children, setting, address, method)
+
+    @staticmethod
+    def _url(setting: Setting, address: str) -> str:
+        scheme = "unix://" if setting.transport == "unix" else "valkyrie://127.0.0.1:"
+        return f"{scheme}{address}"
+
+
+def first_line(argv: list[str]) -> str:
+    """What a program says first; `unknown` when it cannot be asked."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return lines[0] if lines else "unknown"
+
+
+def all_systems(build: Path) -> list[System]:
+    return [Ours(build), Floor(build), Nats(build), Grpc(build)]
