@@ -91,8 +91,9 @@ coverage:  ## line coverage of the C++ core; pages in build-coverage/html
 .PHONY: bench
 bench: build  ## the table of floors, peers and ours, measured in one run
 	@scripts/bootstrap bench
-	@ninja -C $(BUILD) -j $(JOBS) all
-	@bench/run
+	@cmake -S . -B $(BUILD) --log-level=WARNING  # Finds the peers that were just installed.
+	@ninja -C $(BUILD) -j $(JOBS) bench-programs
+	@bench/run --build $(abspath $(BUILD))
 
 .PHONY: docs
 docs:  ## reference of the public headers, in build/docs; undocumented symbols are errors
