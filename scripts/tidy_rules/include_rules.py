@@ -4,7 +4,8 @@ import re
 
 # What each folder may include besides itself. Arrows point one way; what is not here is upward.
 _SERVER_CORE = ("protocol", "server/registry", "server/router", "server/jobs", "server/policy")
-_SERVER = _SERVER_CORE + ("transport", "server/bridge", "server/adapters", "server/ops")
+_SERVER = _SERVER_CORE + (
+    "server/node", "transport", "server/bridge", "server/adapters", "server/ops")
 _CLIENT = ("protocol", "transport", "sdk")
 ARROWS = {
     "protocol": (),
@@ -12,7 +13,8 @@ ARROWS = {
     "server/registry": ("protocol",),
     "server/policy": ("protocol",),
     "server/router": ("protocol", "server/registry", "server/policy"),
-    "server/jobs": ("protocol", "server/registry", "server/policy"),
+    "server/jobs": ("protocol", "server/registry", "server/policy", "server/router"),
+    "server/node": _SERVER_CORE,
     "server/bridge": _SERVER_CORE + ("transport",),
     "server/adapters": _SERVER_CORE + ("transport",),
     "server/ops": _SERVER,
@@ -28,7 +30,7 @@ ARROWS = {
 }
 
 # No socket, file, thread or clock read: these run in the simulator, and in every SDK.
-PURE = ("protocol", "server/registry", "server/router", "server/jobs", "server/policy")
+PURE = _SERVER_CORE + ("server/node",)
 _IMPURE_HEADER = re.compile(
     r"(?:sys|netinet|arpa|net|linux)/.*"
     r"|(?:unistd|fcntl|poll|signal|pthread|netdb|dirent|spawn|ifaddrs|termios)\.h"

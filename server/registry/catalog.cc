@@ -1,0 +1,184 @@
+#include "server/registry/catalog.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+#include "server/registry/names.h"
+
+namespace valkyrie::registry {
+namespace {
+
+using messages::InstanceState;
+using protocol::StatusCode;
+
+std::unexpected<Refusal> refuse(StatusCode code, std::string text) {
+  return std::unexpected(Refusal{.code = code, .text = std::move(text)});
+}
+
+// What a peer wrote, short enough for a status text.
+std::string_view shown(std::string_view text) { return text.substr(0, 64); }
+
+std::optional<Refusal> check_names(const messages::RegisterRequest& request) {
+  const auto invalid = [](std::string_view what, std::string_view name) {
+    return Refusal{.code = StatusCode::invalid_argument,
+                   .text = fmt::format("{} name \"{}\" is against the grammar", what, shown(name))};
+  };
+  if (!valid_service_name(request.service)) return invalid("service", request.service);
+  if (reserved(request.service)) {
+    return Refusal{.code = StatusCode::permission_denied,
+                   .text = fmt::format("\"{}\" is reserved for the node", request.service)};
+  }
+  if (!request.version.empty() && !valid_version(request.version)) {
+    return invalid("version", request.version);
+  }
+  if (!request.instance.empty() && !valid_instance_name(request.instance)) {
+    return invalid("instance", request.instance);
+  }
+  for (const messages::MethodInfo& method : request.methods) {
+    if (!valid_method_name(method.name)) return invalid("method", method.name);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+InstanceState Catalog::Registration::state() const {
+  if (draining) return InstanceState::draining;
+  return health == messages::Health::healthy ? InstanceState::ready : InstanceState::not_ready;
+}
+
+RouteUpdate Catalog::Registration::route(RouteUpdate::Kind kind) const {
+  return {.kind = kind, .state = state(), .weight = weight, .revision = 0, .info = info};
+}
+
+std::optional<Refusal> Catalog::check(const messages::RegisterRequest& request,
+                                      const Registrant& from) const {
+  if (auto refusal = check_names(request)) return refusal;
+  if (by_stream_.contains(from.stream)) {
+    return Refusal{.code = StatusCode::failed_precondition,
+                   .text = "this stream has registered an instance already; open another"};
+  }
+  const auto held = per_connection_.find({from.shard, from.connection});
+  if (held != per_connection_.end() && held->second >= kConnectionInstancesMax) {
+    return Refusal{.code = StatusCode::resource_exhausted,
+                   .text = fmt::format("this connection has registered {} instances already",
+                                       kConnectionInstancesMax)};
+  }
+  if (by_stream_.size() >= kNodeInstancesMax) {
+    return Refusal{.code = StatusCode::resource_exhausted,
+                   .text = fmt::format("this node has {} instances already", kNodeInstancesMax)};
+  }
+  return std::nullopt;
+}
+
+std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest& request,
+                                                const Registrant& from, std::uint64_t random,
+                                                protocol::Instant now) {
+  if (auto refusal = check(request, from)) return std::unexpected(std::move(*refusal));
+  auto info = std::make_shared<InstanceInfo>();
+  info->methods = request.methods;
+  std::ranges::sort(info->methods, {}, &messages::MethodInfo::name);
+  const auto twice = std::ranges::adjacent_find(info->methods, {}, &messages::MethodInfo::name);
+  if (twice != info->methods.end()) {
+    return refuse(StatusCode::invalid_argument,
+                  fmt::format("method \"{}\" is declared twice", shown(twice->name)));
+  }
+  info->id = next_id_++;
+  info->shard = from.shard;
+  info->connection = from.connection;
+  info->service = request.service;
+  info->version = request.version;
+  info->instance =
+      request.instance.empty() ? fmt::format("i-{:012x}", random >> 16U) : request.instance;
+  info->concurrency =
+      request.concurrency == 0 ? messages::kInstanceConcurrencyDefault : request.concurrency;
+  info->labels = request.labels;
+  info->peer = from.peer;
+  info->registered = now;
+
+  Registered result;
+  const auto service = services_.find(request.service);
+  if (service != services_.end()) {
+    const auto earlier = service->second.find(info->instance);
+    if (earlier != service->second.end()) {
+      result.superseded = earlier->second.stream;
+      result.removed = remove(earlier->second.stream);
+    }
+  }
+  Registration& made = services_[info->service][info->instance];
+  made.stream = from.stream;
+  made.weight = request.weight == 0 ? messages::kInstanceWeightDefault : request.weight;
+  made.info = std::move(info);
+  by_stream_.emplace(from.stream, std::pair(made.info->service, made.info->instance));
+  ++per_connection_[{from.shard, from.connection}];
+  result.update = made.route(RouteUpdate::Kind::add);
+  return result;
+}
+
+Catalog::Registration* Catalog::find(std::uint64_t stream) {
+  const auto at = by_stream_.find(stream);
+  if (at == by_stream_.end()) return nullptr;
+  return &services_.find(at->second.first)->second.find(at->second.second)->second;
+}
+
+std::expected<RouteUpdate, Refusal> Catalog::update(std::uint64_t stream,
+                                                    const messages::InstanceUpdate& change) {
+  Registration* registration = find(stream);
+  if (registration == nullptr) {
+    return refuse(StatusCode::failed_precondition,
+                  "the first message of a registration is a RegisterRequest");
+  }
+  if (change.health) registration->health = *change.health;
+  if (change.weight) {
+    registration->weight = *change.weight == 0 ? messages::kInstanceWeightDefault : *change.weight;
+  }
+  if (change.drain.value_or(false)) registration->draining = true;
+  return registration->route(RouteUpdate::Kind::change);
+}
+
+std::optional<RouteUpdate> Catalog::remove(std::uint64_t stream) {
+  const auto at = by_stream_.find(stream);
+  if (at == by_stream_.end()) return std::nullopt;
+  const auto service = services_.find(at->second.first);
+  const auto instance = service->second.find(at->second.second);
+  RouteUpdate update = instance->second.route(RouteUpdate::Kind::remove);
+  service->second.erase(instance);
+  if (service->second.empty()) services_.erase(service);
+  by_stream_.erase(at);
+  const auto held = per_connection_.find({update.info->shard, update.info->connection});
+  if (--held->second == 0) per_connection_.erase(held);
+  return update;
+}
+
+messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Instant now) const {
+  messages::ListServicesReply reply;
+  std::size_t listed = 0;
+  for (auto at = services_.lower_bound(prefix); at != services_.end(); ++at) {
+    if (!at->first.starts_with(prefix) || reply.services.size() == messages::kListedServicesMax) {
+      break;
+    }
+    messages::ServiceView& service = reply.services.emplace_back();
+    service.name = at->first;
+    for (const auto& [name, registration] : at->second) {
+      if (listed++ == messages::kListedInstancesMax) return reply;
+      const InstanceInfo& info = *registration.info;
+      service.instances.push_back({
+          .instance = name,
+          .version = info.version,
+          .state = registration.state(),
+          .weight = registration.weight,
+          .concurrency = info.concurrency,
+          .in_flight = info.gauge.in_flight.load(std::memory_order_relaxed),
+          .calls = info.gauge.calls.load(std::memory_order_relaxed),
+          .age_ns = static_cast<std::uint64_t>((now - info.registered).count()),
+          .peer = info.peer,
+          .labels = info.labels,
+          .methods = info.methods,
+      });
+    }
+  }
+  return reply;
+}
+
+}  // namespace valkyrie::registry

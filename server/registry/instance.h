@@ -1,0 +1,50 @@
+// An instance of a service and how shards learn about it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "protocol/messages/registry.h"
+#include "protocol/time.h"
+
+namespace valkyrie::registry {
+
+// What the shard that owns an instance's connection counts. Only that shard writes, with relaxed
+// stores; any shard may read.
+struct InstanceGauge {
+  std::atomic<std::uint32_t> in_flight{0};  // Calls written to it and not over.
+  std::atomic<std::uint64_t> calls{0};      // Calls ever written to it.
+};
+
+// A registered instance as it was announced. Immutable but for its gauge, and shared by pointer
+// between the shards.
+struct InstanceInfo {
+  std::uint64_t id = 0;           // Unique in this run of the node, never reused.
+  std::uint32_t shard = 0;        // That owns the connection behind it.
+  std::uint64_t connection = 0;   // The connection's id on that shard.
+  std::string service;            // Without version.
+  std::string version;            // May be empty.
+  std::string instance;           // Unique within the service.
+  std::uint32_t concurrency = 0;  // Calls in flight it takes; 0: no limit.
+  std::vector<messages::ServiceLabel> labels;
+  std::vector<messages::MethodInfo> methods;  // By name; empty: not declared, all are tried.
+  std::string peer;                           // Address, for people.
+  protocol::Instant registered{};
+  mutable InstanceGauge gauge{};
+};
+
+// One change of the routes. Sent by shard 0 to every shard, in order of `revision`.
+struct RouteUpdate {
+  // What happened to the instance.
+  enum class Kind : std::uint8_t { add, change, remove };
+  Kind kind = Kind::add;
+  messages::InstanceState state = messages::InstanceState::ready;  // Of add and change.
+  std::uint32_t weight = messages::kInstanceWeightDefault;         // Of add and change.
+  std::uint64_t revision = 0;                                      // Set when it is sent.
+  std::shared_ptr<const InstanceInfo> info;
+};
+
+}  // namespace valkyrie::registry
