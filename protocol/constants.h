@@ -947,5 +947,37 @@ inline constexpr std::array<MetadataProperties, 256> kMetadataProperties = [] {
   return all;
 }();
 
+// What an option of HELLO and HELLO_ACK must satisfy.
+struct HelloOptionProperties {
+  // The option.
+  HelloOption id;
+  // Bounds of the value, bytes.
+  std::uint16_t value_min;
+  std::uint16_t value_max;
+  // Legal in HELLO; in HELLO_ACK.
+  bool in_hello;
+  bool in_hello_ack;
+};
+
+// All options with a name, ascending.
+inline constexpr std::array<HelloOptionProperties, 16> kHelloOptionProperties = {{
+    {HelloOption::features, 8, 8, true, true},
+    {HelloOption::frame_body_bytes, 4, 4, true, true},
+    {HelloOption::call_message_bytes, 4, 4, true, true},
+    {HelloOption::stream_message_bytes, 4, 4, true, true},
+    {HelloOption::streams, 4, 4, true, true},
+    {HelloOption::requests_in_flight, 4, 4, true, true},
+    {HelloOption::stream_credit_bytes, 4, 4, true, true},
+    {HelloOption::connection_credit_bytes, 4, 4, true, true},
+    {HelloOption::keepalive_interval_ms, 4, 4, false, true},
+    {HelloOption::qos_ceiling, 1, 1, false, true},
+    {HelloOption::agent, 1, 128, true, true},
+    {HelloOption::token, 1, 8192, true, false},
+    {HelloOption::node_id, 1, 64, true, true},
+    {HelloOption::session_id, 16, 16, false, true},
+    {HelloOption::resume_token, 16, 64, true, true},
+    {HelloOption::grease, 0, 64, true, true},
+}};
+
 }  // namespace valkyrie::protocol
 // clang-format on

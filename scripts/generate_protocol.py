@@ -424,8 +424,37 @@ def constants_h(table):
     write_limits(out, table)
     write_frame_table(out, table)
     write_metadata_table(out, table)
+    write_hello_table(out, table)
     out("}  // namespace valkyrie::protocol", "// clang-format on")
     return out.text()
+
+
+def write_hello_table(out, table):
+    out("// What an option of HELLO and HELLO_ACK must satisfy.")
+    out(
+        "struct HelloOptionProperties {",
+        "  // The option.",
+        "  HelloOption id;",
+        "  // Bounds of the value, bytes.",
+        "  std::uint16_t value_min;",
+        "  std::uint16_t value_max;",
+        "  // Legal in HELLO; in HELLO_ACK.",
+        "  bool in_hello;",
+        "  bool in_hello_ack;",
+        "};",
+        "",
+    )
+    options = table["hello_option"]
+    out("// All options with a name, ascending.")
+    out(
+        "inline constexpr std::array<HelloOptionProperties,"
+        f" {len(options)}> kHelloOptionProperties = {{{{"
+    )
+    for h in options:
+        low, high = h["bytes"]
+        legal = ", ".join(str(f in h["in"]).lower() for f in ("hello", "hello_ack"))
+        out(f"    {{HelloOption::{h['name']}, {low}, {high}, {legal}}},")
+    out("}};", "")
 
 
 # ---- tables of the documents ------------------------------------------------------------------
