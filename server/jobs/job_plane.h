@@ -1,0 +1,275 @@
+// The job plane: takes jobs, matches them with runners, follows each attempt to its one end.
+//
+// Pure: no clock, thread, socket or file. Calls and moments go in; what to send is pulled out, so
+// that a reader without credit holds its own job back and nobody else. One thread at a time.
+//
+// A loop around it: give it what streams bring; then, until poll_ready() is empty, pull what the
+// named stream has credit for; call on_deadline() at deadline(). The rules are docs/spec/jobs.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+
+#include "protocol/constants.h"
+#include "protocol/messages/jobs.h"
+#include "protocol/time.h"
+#include "server/jobs/job_id.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/queue.h"
+
+namespace valkyrie::jobs {
+
+// The caller's number for a Jobs/Run stream; never used for another.
+using SubmitterId = std::uint64_t;
+// The caller's number for a Runners/Work stream; never used for another.
+using RunnerId = std::uint64_t;
+
+// Jobs that are not over, at most: each keeps a record of up to kJobSpecBytesMax.
+inline constexpr std::size_t kLiveJobsMax = 100'000;
+// Bytes of the specs of jobs that are not over, at most.
+inline constexpr std::size_t kLiveSpecBytesMax = 256u << 20;
+// Runners connected at a time: a submit may look at each.
+inline constexpr std::size_t kRunnersMax = 4096;
+// Ended jobs that stay visible; the oldest end is forgotten first.
+inline constexpr std::size_t kEndedJobsKept = 1000;
+// What an attempt may have sent beyond what its reader took, in chunk cost: what the node holds for
+// a reader that does not read.
+inline constexpr std::uint64_t kOutputWindowBytes = 256u << 10;
+// What a chunk costs of the window beside its data, so that tiny chunks cannot multiply memory.
+inline constexpr std::uint64_t kChunkCostBytes = 256;
+
+// Times of a job that asks for none, and the plane's own patience.
+inline constexpr protocol::Duration kTimeoutQueueDefault = std::chrono::hours(24);
+inline constexpr protocol::Duration kTimeoutStartDefault = std::chrono::minutes(5);
+inline constexpr protocol::Duration kTimeoutRunDefault = std::chrono::hours(1);
+// TERM to KILL.
+inline constexpr std::uint64_t kGraceMsDefault = 10'000;
+// The runner enforces the run timeout; the node so much later.
+inline constexpr protocol::Duration kTimeoutRunMargin = std::chrono::seconds(30);
+// After the grace: the runner proves within 10 s, and 5 s for the way.
+inline constexpr protocol::Duration kProofTimeout = std::chrono::seconds(15);
+
+// An answer that is no: a status for the peer, with a text for a person.
+struct Refused {
+  protocol::StatusCode code = protocol::StatusCode::unknown;
+  std::string text;
+};
+
+// Somebody has something to take; see JobPlane::poll_ready.
+struct SubmitterReady {
+  SubmitterId submitter = 0;
+};
+// Likewise.
+struct RunnerReadyToTake {
+  RunnerId runner = 0;
+};
+// The runner's stream must be reset with this reason; the plane has forgotten it.
+struct RunnerDismissed {
+  RunnerId runner = 0;
+  Refused why;
+};
+// What poll_ready says.
+using Ready = std::variant<SubmitterReady, RunnerReadyToTake, RunnerDismissed>;
+
+// What the plane is told about its surroundings.
+struct JobPlaneOptions {
+  std::string node;             // Its name, told to runners.
+  std::uint16_t node_bits = 0;  // 12 bits of job ids that tell nodes apart.
+  std::uint32_t epoch = 0;      // 24 bits, higher at each start of the node: leads the tokens.
+  std::function<std::uint64_t()> unix_ms;  // Wall time, for ids alone.
+  std::function<std::uint64_t()> random;   // For ids.
+  std::size_t ended_jobs_kept = kEndedJobsKept;
+};
+
+// Numbers for metrics.
+struct JobPlaneCounts {
+  std::size_t queued = 0;
+  std::size_t live = 0;  // Not over, the queued ones included.
+  std::size_t runners = 0;
+  std::size_t slots = 0;
+  std::size_t slots_busy = 0;
+  std::uint64_t submitted = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t stale = 0;  // Messages about attempts that are no longer anyone's.
+};
+
+// See the top of the file.
+class JobPlane {
+ public:
+  // `store` outlives the plane and starts empty.
+  JobPlane(JobPlaneOptions options, JobStore& store);
+
+  // A Jobs/Run stream's request. The job's id; its events follow on the stream. Refused: nothing
+  // happened; end the stream with that status.
+  std::expected<JobId, Refused> submit(SubmitterId submitter, messages::JobSpec spec,
+                                       protocol::Instant now);
+  // A Jobs/Run stream's CancelRequest.
+  void cancel_run(SubmitterId submitter, const messages::CancelRequest& request,
+                  protocol::Instant now);
+  // The Jobs/Run stream is over. Its job is cancelled unless it has ended. Unknown ones are
+  // ignored.
+  void submitter_left(SubmitterId submitter, protocol::Instant now);
+
+  // Jobs/Cancel. Idempotent; of an ended job the answer is its state.
+  std::expected<messages::CancelJobReply, Refused> cancel(const messages::CancelJobRequest& request,
+                                                          protocol::Instant now);
+  // Jobs/Get.
+  [[nodiscard]] std::expected<messages::JobView, Refused> get(
+      const messages::GetJobRequest& request, protocol::Instant now) const;
+  // Jobs/List.
+  [[nodiscard]] messages::ListJobsReply list(const messages::ListJobsRequest& request,
+                                             protocol::Instant now) const;
+  // Runners/List.
+  [[nodiscard]] messages::ListRunnersReply list_runners(protocol::Instant now) const;
+
+  // A message of a Runners/Work stream. Refused: the runner broke the rules or cannot be taken;
+  // reset the stream with that status, the plane has already ended its attempts.
+  std::expected<void, Refused> runner_message(RunnerId runner, messages::RunnerMessage message,
+                                              protocol::Instant now);
+  // The stream or its session is over: its attempts end as runner_lost, now. Unknown ones are
+  // ignored.
+  void runner_left(RunnerId runner, protocol::Instant now);
+
+  // The node goes down: nothing is placed from here on, submits are refused, runners are told.
+  void drain(protocol::Instant now);
+
+  // Which stream has something to take that had nothing before; nullopt: none. Edge-triggered:
+  // whoever runs out of credit comes back by itself when credit comes.
+  std::optional<Ready> poll_ready();
+  // What the stream would take next, or nullptr. Borrowed until the next call on the plane.
+  [[nodiscard]] const messages::JobEvent* next_event(SubmitterId submitter) const;
+  // Takes it: its bytes have left. After Ended the submitter is forgotten.
+  // REQUIRES: next_event(submitter) is not nullptr
+  void take_event(SubmitterId submitter);
+  // As next_event and take_event, for a runner.
+  [[nodiscard]] const messages::NodeMessage* next_message(RunnerId runner) const;
+  // REQUIRES: next_message(runner) is not nullptr
+  void take_message(RunnerId runner);
+
+  // When to call on_deadline; nullopt: never.
+  [[nodiscard]] std::optional<protocol::Instant> deadline() const;
+  // Does what is due.
+  void on_deadline(protocol::Instant now);
+
+  // Numbers for metrics.
+  [[nodiscard]] JobPlaneCounts counts() const;
+
+ private:
+  // Why an attempt is being stopped, and what its end then is called.
+  struct Stop {
+    messages::JobState state = messages::JobState::cancelled;  // Or failed, with the reason.
+    messages::EndReason reason = messages::EndReason::none;
+    std::string text;
+  };
+  // A job that is not over.
+  struct Live {
+    JobId id;
+    JobStatus status;
+    std::optional<SubmitterId> submitter;
+    Shape* shape = nullptr;  // While queued.
+    protocol::Instant submitted;
+    std::size_t spec_bytes = 0;
+    protocol::Duration timeout_start{};
+    protocol::Duration timeout_run{};
+    bool started = false;  // The current attempt.
+    std::optional<Stop> stop;
+    std::optional<protocol::Instant> deadline;  // Also in deadlines_.
+  };
+  // A token that holds a slot: its job is live, or ended without proof.
+  struct Attempt {
+    JobId job;
+    RunnerId runner = 0;
+    bool live = true;
+    std::uint64_t received = 0;       // Bytes of output.
+    std::uint64_t cost_received = 0;  // Chunk costs.
+    std::uint64_t cost_taken = 0;
+    std::uint64_t cost_limit = 0;  // Last told to the runner.
+  };
+  struct Outgoing {
+    messages::JobEvent event;
+    std::uint64_t cost = 0;   // Of the chunks in it.
+    std::uint64_t token = 0;  // Whose chunks.
+  };
+  struct Submitter {
+    Row row = 0;
+    std::deque<Outgoing> outbox;
+    bool announced = false;
+  };
+  struct Runner {
+    messages::RunnerHello hello;
+    Labels labels;  // The hello's and those the node adds.
+    protocol::Instant joined;
+    std::uint32_t slots = 0;
+    std::set<std::uint64_t> tokens;
+    std::deque<messages::NodeMessage> outbox;
+    bool announced = false;
+  };
+
+  // job_plane.cc: jobs.
+  void save(Live& live, std::uint64_t token);
+  void set_deadline(Live& live, std::optional<protocol::Instant> at);
+  void leave_queue(Live& live);
+  void stop_job(Row row, Stop stop, std::uint64_t grace_ms, protocol::Instant now);
+  void end_job(Row row, messages::JobResult result);
+  void expire(Row row, protocol::Instant now);
+  void emit(const Live& live, messages::JobEvent event, std::uint64_t cost = 0,
+            std::uint64_t token = 0);
+  void tell_why(Shape& shape);
+  void tell_why_all();
+  [[nodiscard]] messages::Waiting why(const Shape& shape) const;
+  [[nodiscard]] messages::JobView view(const JobRecord& record, protocol::Instant now) const;
+  [[nodiscard]] std::expected<JobId, Refused> resolve(std::string_view text) const;
+
+  // runners.cc: runners and attempts.
+  std::expected<void, Refused> hello(RunnerId id, messages::RunnerHello message,
+                                     protocol::Instant now);
+  std::expected<void, Refused> on_message(RunnerId id, messages::RunnerMessage message,
+                                          protocol::Instant now);
+  std::expected<void, Refused> on_started(RunnerId id, const messages::AttemptStarted& message,
+                                          protocol::Instant now);
+  std::expected<void, Refused> on_chunk(RunnerId id, messages::Chunk chunk);
+  void on_finishing(RunnerId id, const messages::AttemptFinishing& message);
+  std::expected<void, Refused> on_ended(RunnerId id, messages::AttemptEnded message,
+                                        protocol::Instant now);
+  void note_late_evidence(const Attempt& attempt, std::uint64_t token,
+                          const messages::JobResult& result);
+  [[nodiscard]] Attempt* find_attempt(RunnerId runner, std::uint64_t token);
+  [[nodiscard]] bool waits_for_reader(const Live& live) const;
+  void free_slot(std::uint64_t token, protocol::Instant now);
+  void fill(RunnerId id, protocol::Instant now);
+  void place(Row row, protocol::Instant now);
+  void assign(Row row, RunnerId id, protocol::Instant now);
+  void send(RunnerId id, messages::NodeMessage message);
+  void took_output(std::uint64_t token, std::uint64_t cost);
+
+  JobPlaneOptions options_;
+  JobStore& store_;
+  bool draining_ = false;
+  Row next_row_ = 1;
+  std::uint64_t next_token_ = 1;
+  std::uint64_t last_unix_ms_ = 0;
+  std::size_t live_spec_bytes_ = 0;
+  std::map<Row, Live> live_;
+  Queue queue_;
+  std::deque<JobId> ended_;
+  std::unordered_map<std::uint64_t, Attempt> attempts_;
+  std::unordered_map<SubmitterId, Submitter> submitters_;
+  std::map<RunnerId, Runner> runners_;
+  std::set<std::pair<protocol::Instant, Row>> deadlines_;
+  std::deque<Ready> ready_;
+  std::uint64_t submitted_count_ = 0;
+  std::uint64_t ended_count_ = 0;
+  std::uint64_t stale_count_ = 0;
+};
+
+}  // namespace valkyrie::jobs

@@ -1,0 +1,363 @@
+// The part of the job plane that deals with runners and their attempts.
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+#include "protocol/assert.h"
+#include "server/jobs/job_plane.h"
+
+namespace valkyrie::jobs {
+
+using messages::EndReason;
+using messages::JobState;
+using protocol::Instant;
+using protocol::StatusCode;
+
+namespace {
+
+std::unexpected<Refused> refuse(StatusCode code, std::string text) {
+  return std::unexpected(Refused{code, std::move(text)});
+}
+
+std::uint64_t cost_of(const messages::Chunk& chunk) { return kChunkCostBytes + chunk.data.size(); }
+
+// Messages that wait for a runner to read, at most: four for each slot it may have.
+constexpr std::size_t kRunnerOutboxMax = 4u * messages::kRunnerSlotsMax;
+
+bool is_isolation(std::string_view word) {
+  return word == "namespace" || word == "cgroup" || word == "none";
+}
+
+}  // namespace
+
+std::expected<void, Refused> JobPlane::runner_message(RunnerId id, messages::RunnerMessage message,
+                                                      Instant now) {
+  auto done = on_message(id, std::move(message), now);
+  if (!done) runner_left(id, now);
+  return done;
+}
+
+std::expected<void, Refused> JobPlane::on_message(RunnerId id, messages::RunnerMessage message,
+                                                  Instant now) {
+  if (auto* greeting = std::get_if<messages::RunnerHello>(&message)) {
+    return hello(id, std::move(*greeting), now);
+  }
+  const auto runner = runners_.find(id);
+  if (runner == runners_.end()) {
+    return refuse(StatusCode::failed_precondition, "the first message must be a hello");
+  }
+  if (const auto* ready = std::get_if<messages::RunnerReady>(&message)) {
+    runner->second.slots = ready->slots;
+    fill(id, now);
+    tell_why_all();
+    return {};
+  }
+  if (const auto* started = std::get_if<messages::AttemptStarted>(&message)) {
+    return on_started(id, *started, now);
+  }
+  if (auto* chunk = std::get_if<messages::Chunk>(&message)) return on_chunk(id, std::move(*chunk));
+  if (const auto* finishing = std::get_if<messages::AttemptFinishing>(&message)) {
+    on_finishing(id, *finishing);
+    return {};
+  }
+  return on_ended(id, std::get<messages::AttemptEnded>(std::move(message)), now);
+}
+
+std::expected<void, Refused> JobPlane::hello(RunnerId id, messages::RunnerHello message,
+                                             Instant now) {
+  if (runners_.contains(id)) return refuse(StatusCode::failed_precondition, "a second hello");
+  if (!is_isolation(message.isolation)) {
+    return refuse(
+        StatusCode::invalid_argument,
+        fmt::format("isolation \"{}\" is none of namespace, cgroup, none", message.isolation));
+  }
+  const auto twin = std::ranges::find_if(
+      runners_, [&](const auto& entry) { return entry.second.hello.name == message.name; });
+  if (twin != runners_.end() && twin->second.hello.instance != message.instance) {
+    return refuse(StatusCode::already_exists,
+                  fmt::format("duplicate_runner: a runner named \"{}\" is connected; start this "
+                              "one with another --name",
+                              message.name));
+  }
+  if (twin != runners_.end()) {
+    const RunnerId old = twin->first;
+    runner_left(old, now);
+    ready_.emplace_back(
+        RunnerDismissed{old, {StatusCode::aborted, "superseded: the runner connected again"}});
+  }
+  if (runners_.size() >= kRunnersMax) {
+    return refuse(StatusCode::resource_exhausted,
+                  fmt::format("{} runners are connected, the most this node takes", kRunnersMax));
+  }
+  Runner runner{.hello = std::move(message), .joined = now};
+  runner.slots = runner.hello.slots;
+  runner.labels = runner.hello.labels;
+  // Last, so that no label of the runner's own can stand in for them.
+  runner.labels.emplace_back("isolation", runner.hello.isolation);
+  runner.labels.emplace_back("runner", runner.hello.name);
+  runners_.emplace(id, std::move(runner));
+  send(id, messages::Welcome{options_.node});
+  if (draining_) send(id, messages::Drain{});
+  fill(id, now);
+  tell_why_all();
+  return {};
+}
+
+void JobPlane::runner_left(RunnerId id, Instant) {
+  const auto found = runners_.find(id);
+  if (found == runners_.end()) return;
+  const Runner runner = std::move(found->second);
+  runners_.erase(found);  // First, so that nothing is sent to it any more.
+  for (const std::uint64_t token : runner.tokens) {
+    const Attempt attempt = attempts_.at(token);
+    const auto live = live_.find(attempt.job.row());
+    if (attempt.live && live != live_.end()) {
+      const bool cancelled = live->second.stop && live->second.stop->state == JobState::cancelled;
+      end_job(attempt.job.row(),
+              {.state = cancelled ? JobState::cancel_unverified : JobState::failed,
+               .reason = EndReason::runner_lost,
+               .text = fmt::format("runner {} went away", runner.hello.name),
+               .output_bytes = attempt.received,
+               .evidence = {.method = "presumed"}});
+    }
+    attempts_.erase(token);
+  }
+  tell_why_all();
+}
+
+JobPlane::Attempt* JobPlane::find_attempt(RunnerId runner, std::uint64_t token) {
+  const auto found = attempts_.find(token);
+  if (found == attempts_.end() || found->second.runner != runner) {
+    ++stale_count_;
+    return nullptr;
+  }
+  return &found->second;
+}
+
+std::expected<void, Refused> JobPlane::on_started(RunnerId id,
+                                                  const messages::AttemptStarted& message,
+                                                  Instant now) {
+  const Attempt* attempt = find_attempt(id, message.token);
+  if (attempt == nullptr || !attempt->live) return {};
+  Live& live = live_.at(attempt->job.row());
+  if (live.started) return refuse(StatusCode::failed_precondition, "an attempt started twice");
+  live.started = true;
+  if (!live.stop) {
+    live.status.state = JobState::running;
+    save(live, message.token);
+    set_deadline(live, now + live.timeout_run + kTimeoutRunMargin);
+  }
+  const auto elapsed = static_cast<std::uint64_t>((now - live.submitted).count());
+  emit(live, messages::Running{elapsed - std::min(elapsed, message.held_ns)});
+  return {};
+}
+
+std::expected<void, Refused> JobPlane::on_chunk(RunnerId id, messages::Chunk chunk) {
+  Attempt* attempt = find_attempt(id, chunk.token);
+  if (attempt == nullptr) return {};
+  const std::uint64_t cost = cost_of(chunk);
+  if (chunk.data.empty()) return refuse(StatusCode::invalid_argument, "a chunk without bytes");
+  if (chunk.offset != attempt->received) {
+    return refuse(StatusCode::data_loss, fmt::format("a chunk at byte {} where {} was due",
+                                                     chunk.offset, attempt->received));
+  }
+  if (attempt->cost_received + cost > attempt->cost_limit) {
+    return refuse(StatusCode::resource_exhausted, "output beyond its window");
+  }
+  attempt->received += chunk.data.size();
+  attempt->cost_received += cost;
+  if (attempt->live) {
+    const Live& live = live_.at(attempt->job.row());
+    if (!live.started) {
+      return refuse(StatusCode::failed_precondition, "output of an attempt that has not started");
+    }
+    if (live.submitter) {
+      messages::Output output{chunk.stream, chunk.offset, std::move(chunk.data)};
+      emit(live, std::move(output), cost, chunk.token);
+      return {};
+    }
+  }
+  took_output(chunk.token, cost);  // Nobody reads it: it must not block the attempt's end.
+  return {};
+}
+
+void JobPlane::on_finishing(RunnerId id, const messages::AttemptFinishing& message) {
+  const Attempt* attempt = find_attempt(id, message.token);
+  if (attempt == nullptr || !attempt->live) return;
+  Live& live = live_.at(attempt->job.row());
+  if (live.stop) return;
+  live.status.state = JobState::finishing;
+  save(live, message.token);
+  // What is left is the log's tail, which may wait for its reader as long as that one lives.
+  set_deadline(live, std::nullopt);
+}
+
+std::expected<void, Refused> JobPlane::on_ended(RunnerId id, messages::AttemptEnded message,
+                                                Instant now) {
+  const std::uint64_t token = message.token;
+  const Attempt* attempt = find_attempt(id, token);
+  if (attempt == nullptr) {
+    if (runners_.at(id).outbox.size() >= kRunnerOutboxMax) {
+      return refuse(StatusCode::resource_exhausted, "results without end, and answers not read");
+    }
+    send(id, messages::Settled{token});
+    return {};
+  }
+  messages::JobResult& result = message.result;
+  if (result.state != JobState::succeeded && result.state != JobState::failed &&
+      result.state != JobState::cancelled) {
+    return refuse(StatusCode::invalid_argument,
+                  fmt::format("an attempt cannot end {}", to_string(result.state)));
+  }
+  if (result.output_bytes != attempt->received) {
+    return refuse(StatusCode::data_loss,
+                  fmt::format("the result speaks of {} bytes of output, {} came",
+                              result.output_bytes, attempt->received));
+  }
+  const bool slot_is_free = result.evidence.survivors.empty();
+  if (attempt->live) {
+    const Row row = attempt->job.row();
+    const std::optional<Stop>& stop = live_.at(row).stop;
+    if (stop && result.state != JobState::succeeded) {  // Success while cancelling wins.
+      result.state = stop->state;
+      result.reason = stop->reason;
+      result.text = stop->text;
+    }
+    if (result.state == JobState::failed && result.reason == EndReason::none) {
+      result.reason = EndReason::exit;
+    }
+    if (result.state == JobState::cancelled) {
+      result.reason = EndReason::none;
+      if (!result.evidence.complete) result.state = JobState::cancel_unverified;
+    }
+    end_job(row, std::move(result));
+  } else {
+    note_late_evidence(*attempt, token, result);
+  }
+  send(id, messages::Settled{token});
+  if (slot_is_free) free_slot(token, now);
+  return {};
+}
+
+void JobPlane::note_late_evidence(const Attempt& attempt, std::uint64_t token,
+                                  const messages::JobResult& result) {
+  const JobRecord* record = store_.find(attempt.job);
+  if (record == nullptr || record->status.state != JobState::cancel_unverified ||
+      !result.evidence.complete) {
+    return;
+  }
+  JobStatus status = record->status;
+  status.state = JobState::cancelled;
+  status.result->state = JobState::cancelled;
+  status.result->evidence = result.evidence;
+  if (store_.update(attempt.job, token, std::move(status)) == StoreAnswer::stale) ++stale_count_;
+}
+
+void JobPlane::free_slot(std::uint64_t token, Instant now) {
+  const auto found = attempts_.find(token);
+  const RunnerId id = found->second.runner;
+  attempts_.erase(found);
+  runners_.at(id).tokens.erase(token);
+  fill(id, now);
+}
+
+void JobPlane::fill(RunnerId id, Instant now) {
+  if (draining_) return;
+  const Runner& runner = runners_.at(id);
+  while (runner.tokens.size() < runner.slots) {
+    const auto row = queue_.first_for(runner.labels);
+    if (!row) return;
+    assign(*row, id, now);
+  }
+}
+
+void JobPlane::place(Row row, Instant now) {
+  const Shape& shape = *live_.at(row).shape;
+  const std::pair<const RunnerId, Runner>* best = nullptr;
+  for (const auto& entry : runners_) {
+    const Runner& runner = entry.second;
+    if (runner.tokens.size() >= runner.slots) continue;
+    if (best != nullptr && best->second.tokens.size() <= runner.tokens.size()) continue;
+    if (all_hold(shape.constraints, runner.labels)) best = &entry;
+  }
+  if (best != nullptr) assign(row, best->first, now);
+}
+
+void JobPlane::assign(Row row, RunnerId id, Instant now) {
+  Live& live = live_.at(row);
+  Runner& runner = runners_.at(id);
+  leave_queue(live);
+  const std::uint64_t token = next_token_++;
+  const std::uint64_t before = live.status.token;
+  live.status.state = JobState::assigned;
+  live.status.attempt += 1;
+  live.status.token = token;
+  live.status.runner = runner.hello.name;
+  save(live, before);
+  attempts_[token] = {.job = live.id, .runner = id, .cost_limit = kOutputWindowBytes};
+  runner.tokens.insert(token);
+  send(id, messages::Start{.token = token,
+                           .job = live.id.text(),
+                           .attempt = live.status.attempt,
+                           .spec = store_.find(live.id)->spec,
+                           .output_limit = kOutputWindowBytes});
+  set_deadline(live, now + live.timeout_start);
+  emit(live, messages::Assigned{runner.hello.name, live.status.attempt,
+                                static_cast<std::uint64_t>((now - live.submitted).count())});
+}
+
+void JobPlane::took_output(std::uint64_t token, std::uint64_t cost) {
+  const auto found = attempts_.find(token);
+  if (found == attempts_.end()) return;
+  Attempt& attempt = found->second;
+  attempt.cost_taken += cost;
+  const std::uint64_t limit = attempt.cost_taken + kOutputWindowBytes;
+  if (limit - attempt.cost_limit < kOutputWindowBytes / 4) return;  // Not worth a message yet.
+  attempt.cost_limit = limit;
+  std::deque<messages::NodeMessage>& outbox = runners_.at(attempt.runner).outbox;
+  for (messages::NodeMessage& message : outbox) {
+    auto* window = std::get_if<messages::Window>(&message);
+    if (window == nullptr || window->token != token) continue;
+    window->output_limit = limit;
+    return;
+  }
+  send(attempt.runner, messages::Window{token, limit});
+}
+
+bool JobPlane::waits_for_reader(const Live& live) const {
+  const Attempt& attempt = attempts_.at(live.status.token);
+  const std::uint64_t largest = kChunkCostBytes + messages::kChunkBytesMax;
+  return live.submitter && attempt.cost_received + largest > attempt.cost_limit;
+}
+
+void JobPlane::send(RunnerId id, messages::NodeMessage message) {
+  const auto found = runners_.find(id);
+  if (found == runners_.end()) return;
+  std::deque<messages::NodeMessage>& outbox = found->second.outbox;
+  const auto* cancel = std::get_if<messages::CancelAttempt>(&message);
+  const auto same = std::ranges::find_if(outbox, [&](const messages::NodeMessage& waiting) {
+    const auto* other = std::get_if<messages::CancelAttempt>(&waiting);
+    return cancel != nullptr && other != nullptr && other->token == cancel->token;
+  });
+  if (same != outbox.end()) {
+    *same = std::move(message);
+    return;
+  }
+  outbox.push_back(std::move(message));
+  if (!std::exchange(found->second.announced, true)) ready_.emplace_back(RunnerReadyToTake{id});
+}
+
+const messages::NodeMessage* JobPlane::next_message(RunnerId id) const {
+  const auto found = runners_.find(id);
+  if (found == runners_.end() || found->second.outbox.empty()) return nullptr;
+  return &found->second.outbox.front();
+}
+
+void JobPlane::take_message(RunnerId id) {
+  Runner& runner = runners_.at(id);
+  VALKYRIE_ASSERT(!runner.outbox.empty());
+  runner.outbox.pop_front();
+  if (runner.outbox.empty()) runner.announced = false;
+}
+
+}  // namespace valkyrie::jobs
