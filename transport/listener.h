@@ -27,16 +27,16 @@ struct ListenOptions {
 class Listener {
  public:
   // Binds and listens. On TCP every shard has a socket of its own (SO_REUSEPORT), and a port that
-  // any other process listens on is in_use even if it shares ports. A Unix path is made as
-  // `path`.lock, held while listening, and `path`, moved into place when its permissions are set;
-  // a missing parent directory is made with mode 0700; a socket file whose owner is gone is
-  // replaced. The name must be a literal or localhost. Never blocks for long.
+  // any other process listens on is in_use even if that one shares its port. For a Unix path the
+  // file `path`.lock is held while listening, so that of two starters one loses; a missing parent
+  // directory is made with mode 0700; a socket file whose owner is gone is replaced. The host must
+  // be a literal or localhost: then this never blocks.
   //
   // Errors: in_use, permission, no_path, bad_address, not_found, out_of_resources, system.
   [[nodiscard]] static std::expected<Listener, TransportError> listen(
       const Address& address, const ListenOptions& options = {});
 
-  Listener(Listener&& other) noexcept = default;
+  Listener(Listener&& other) noexcept;
   Listener& operator=(Listener&& other) noexcept;
   ~Listener();
 
@@ -57,8 +57,8 @@ class Listener {
 
   Address address_;
   std::vector<Socket> sockets_;
-  Socket lock_;              // Holds `path`.lock.
-  std::string unlink_path_;  // The socket's file, once it is in place.
+  Socket lock_;              // Of a Unix path: keeps `path`.lock locked.
+  std::string socket_path_;  // Of a Unix path, once the file is ours.
 };
 
 }  // namespace valkyrie::transport

@@ -28,4 +28,7 @@ struct TransportError {
   std::string message;
 };
 
+// Makes an error of a failed system call; the kind follows from `system_error`.
+[[nodiscard]] TransportError error_of_call(int system_error, std::string message);
+
 }  // namespace valkyrie::transport
