@@ -34,6 +34,7 @@ def describe(root: Path, build: Path, systems: list[System]) -> dict:
         "memory_mib": int(_field("/proc/meminfo", r"^MemTotal:\s*(\d+)")) // 1024,
         "kernel": f"Linux {platform.release()}",
         "system": _field("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)'),
+        "tcp": _field("/proc/sys/net/ipv4/tcp_congestion_control", r"^(\S+)"),
         "commit": commit_of(root),
         "load_before": os.getloadavg()[0],
         "versions": {name: version for name, version in versions.items() if version},

@@ -35,6 +35,15 @@ def figures_of(output: str) -> dict[str, float]:
     return figures
 
 
+def calls_of(output: str) -> int:
+    """Every call a load program made, warm-up included where it has one."""
+    result = json.loads(output)
+    for name in ("calls_in_all", "calls"):
+        if name in result:
+            return int(result[name])
+    raise RunFailed("the load program does not say how many calls it made")
+
+
 class System:
     """Something to load. `serve` starts it; `load` is one measurement against it."""
 

@@ -96,7 +96,7 @@ def notes(result: dict) -> list[str]:
     machine, method = result["machine"], result["method"]
     lines = [
         f"{result['begun']}  commit {machine['commit']}  {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['kernel']}, {machine['system']}",
+        f"{machine['kernel']}, {machine['system']}, TCP {machine['tcp']}",
         f"{method['rounds']} interleaved rounds of {method['time_s']:g} s after "
         f"{method['warmup_s']:g} s of warm-up, {method['payload_bytes']} B payload; medians; ratios "
         "are taken inside each round",

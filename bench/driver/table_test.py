@@ -22,6 +22,7 @@ RESULT = {
         "cores": 2,
         "kernel": "Linux 6.1",
         "system": "Debian 12",
+        "tcp": "cubic",
         "commit": "0123456789ab",
         "load_before": 0.1,
         "versions": {"nats": "2.9.10", "build": "Release"},
