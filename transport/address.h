@@ -56,7 +56,9 @@ struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;
 
+  // For connect(2) and bind(2), with `size`.
   [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  // AF_INET, AF_INET6 or AF_UNIX.
   [[nodiscard]] int family() const { return storage.ss_family; }
 };
 

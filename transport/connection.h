@@ -31,6 +31,7 @@ enum class CloseCause : std::uint8_t {
   garbage,          // The first bytes belong to no known protocol.
   door_timeout,     // The first bytes did not come in time.
   half_open_limit,  // Too many peers were silent, and this one for the longest.
+  aborted,          // Connection::abort().
 };
 
 // Why a connection ended: one reason, the same word in log and metric.
@@ -52,8 +53,8 @@ class ConnectionHandler {
   // An event of the session; what it borrows is valid until the return. The handler may use the
   // sessions of this and any other connection, and must not destroy this one.
   virtual void on_event(Connection& connection, const protocol::Event& event) = 0;
-  // The last call: the socket is closed. The session's `closed` event came before, unless the peer
-  // never got through the door. The handler may destroy the connection.
+  // The last call: the socket is closed, and the session's `closed` event came before. The handler
+  // may destroy the connection.
   virtual void on_closed(Connection& connection, const CloseReason& reason) = 0;
 
  protected:
@@ -103,8 +104,8 @@ class Connection final : private StreamSink, private EndOfTurn {
   // The session, to look at.
   [[nodiscard]] const protocol::Session& session() const { return session_; }
 
-  // Closes at once and without a word to the peer; on_closed() follows at the end of the turn. For
-  // an orderly end use Session::drain() or Session::close().
+  // Closes at once and without a word to the peer; the session's last events and on_closed() follow
+  // at the end of the turn. For an orderly end use Session::drain() or Session::close().
   void abort();
 
   // Who is at the other end of a Unix socket, as the kernel says; nullopt on TCP.
@@ -112,12 +113,19 @@ class Connection final : private StreamSink, private EndOfTurn {
     return credentials_;
   }
   // The peer for logs: "127.0.0.1:40312" or "unix pid 7 uid 1000".
-  [[nodiscard]] std::string peer_name() const;
+  [[nodiscard]] const std::string& peer_name() const { return peer_name_; }
 
  private:
   friend class HalfOpenConnections;
 
-  enum class Phase : std::uint8_t { door, open, lingering, over };
+  enum class Phase : std::uint8_t {
+    door,       // Accepted; the first bytes have not told what the peer speaks.
+    open,       // The session runs.
+    closing,    // The session is over, or writing failed: what is left has until phase_ends_.
+    lingering,  // All is written; what the peer still sends is dropped until it ends, too.
+    over,       // The socket is closed; on_closed() follows at the end of the turn.
+    gone,       // on_closed() was called.
+  };
 
   void on_bytes(std::span<const std::byte> bytes) override;
   void on_writable() override;
@@ -129,9 +137,9 @@ class Connection final : private StreamSink, private EndOfTurn {
   void feed(std::span<const std::byte> bytes);
   void hand_out_events();
   void write_output();
-  void linger();
+  void begin_closing(const CloseReason& reason);
   void finish(const CloseReason& reason);
-  void leave_half_open();
+  void deliver_end();
   void arm_timer();
 
   Reactor& reactor_;
@@ -140,13 +148,14 @@ class Connection final : private StreamSink, private EndOfTurn {
   Connection* older_ = nullptr;  // In half_open_.
   Connection* newer_ = nullptr;
   const protocol::Duration linger_time_;
-  protocol::Instant phase_ends_{};  // Of door and lingering.
+  protocol::Instant phase_ends_;  // Of door, closing and lingering.
   Phase phase_;
-  bool started_ = false;
+  bool write_failed_ = false;
   std::uint8_t door_count_ = 0;
   std::array<std::byte, kDoorBytes> door_bytes_{};
   CloseReason reason_{};
   std::optional<PeerCredentials> credentials_;
+  std::string peer_name_;
   Timer timer_ = Timer::calling<&Connection::on_timer>(this);
   protocol::Session session_;
   StreamSocket socket_;

@@ -1,0 +1,235 @@
+#include "transport/connection.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <utility>
+
+#include "protocol/assert.h"
+#include "transport/address.h"
+
+namespace valkyrie::transport {
+namespace {
+
+using protocol::Role;
+
+std::string name_peer(int fd, const std::optional<PeerCredentials>& credentials) {
+  if (credentials) return fmt::format("unix pid {} uid {}", credentials->pid, credentials->uid);
+  SocketAddress peer;
+  peer.size = sizeof peer.storage;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size) != 0) {
+    return "a peer that is gone";
+  }
+  return to_string(peer);
+}
+
+CloseCause cause_of(Door door) {
+  switch (door) {
+    case Door::http:
+      return CloseCause::http_bytes;
+    case Door::tls:
+      return CloseCause::tls_bytes;
+    case Door::noise:
+      return CloseCause::noise_bytes;
+    default:
+      return CloseCause::garbage;
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(const CloseReason& reason) {
+  switch (reason.cause) {
+    case CloseCause::session:
+      return protocol::to_string(reason.code);
+    case CloseCause::eof:
+      return "eof";
+    case CloseCause::io_error:
+      return "io_error";
+    case CloseCause::http_bytes:
+      return "http_bytes";
+    case CloseCause::tls_bytes:
+      return "tls_bytes";
+    case CloseCause::noise_bytes:
+      return "noise_bytes";
+    case CloseCause::garbage:
+      return "garbage";
+    case CloseCause::door_timeout:
+      return "door_timeout";
+    case CloseCause::half_open_limit:
+      return "half_open_limit";
+    case CloseCause::aborted:
+      return "aborted";
+  }
+  return "unknown";
+}
+
+Connection::Connection(Reactor& reactor, Socket socket, Role role,
+                       const protocol::SessionConfig& config, protocol::BufferPool& pool,
+                       ConnectionHandler& handler, const ConnectionOptions& options,
+                       HalfOpenConnections* half_open)
+    : reactor_(reactor),
+      handler_(handler),
+      half_open_(half_open),
+      linger_time_(options.linger),
+      phase_ends_(reactor.now() + options.door_timeout),
+      phase_(role == Role::acceptor ? Phase::door : Phase::open),
+      credentials_(transport::peer_credentials(socket.fd())),
+      peer_name_(name_peer(socket.fd(), credentials_)),
+      session_(role, config, pool, reactor.now()),
+      socket_(reactor, std::move(socket), *this) {
+  if (half_open_ != nullptr) half_open_->add(*this);
+}
+
+Connection::~Connection() {
+  if (half_open_ != nullptr) half_open_->remove(*this);
+}
+
+std::expected<void, std::error_code> Connection::start() {
+  auto started = socket_.start();
+  if (!started) {
+    phase_ = Phase::gone;
+    return started;
+  }
+  reactor_.at_end_of_turn(*this);  // Writes the hello of a dialer and arms the timer.
+  return started;
+}
+
+void Connection::abort() { finish({.cause = CloseCause::aborted, .local = true}); }
+
+void Connection::on_bytes(std::span<const std::byte> bytes) {
+  if (phase_ == Phase::door) bytes = pass_door(bytes);
+  feed(bytes);
+}
+
+// Returns what the session is to read, nothing while the door is undecided or when it is closed.
+std::span<const std::byte> Connection::pass_door(std::span<const std::byte> bytes) {
+  const std::size_t held = door_count_;
+  const std::size_t more = std::min(bytes.size(), kDoorBytes - held);
+  std::copy_n(bytes.begin(), more, door_bytes_.begin() + static_cast<std::ptrdiff_t>(held));
+  const Door door = detect_door(std::span(door_bytes_).first(held + more));
+  if (door == Door::undecided) {
+    door_count_ = static_cast<std::uint8_t>(held + more);
+    return {};
+  }
+  if (door != Door::valkyrie) {
+    finish({.cause = cause_of(door), .local = true});
+    return {};
+  }
+  phase_ = Phase::open;
+  feed(std::span(door_bytes_).first(held));
+  return bytes;
+}
+
+void Connection::feed(std::span<const std::byte> bytes) {
+  if (phase_ == Phase::over || session_.closed() || bytes.empty()) return;
+  session_.receive(bytes, reactor_.now());
+  hand_out_events();
+  reactor_.at_end_of_turn(*this);
+}
+
+void Connection::hand_out_events() {
+  while (const protocol::Event* event = session_.poll_event()) {
+    if (event->type == protocol::EventType::ready && half_open_ != nullptr) {
+      std::exchange(half_open_, nullptr)->remove(*this);
+    }
+    if (event->type == protocol::EventType::closed) {
+      begin_closing({.cause = CloseCause::session, .code = event->code, .local = event->local});
+    }
+    handler_.on_event(*this, *event);
+  }
+}
+
+void Connection::on_writable() { reactor_.at_end_of_turn(*this); }
+
+void Connection::on_stream_end(std::error_code error) {
+  if (phase_ == Phase::closing || phase_ == Phase::lingering) return finish(reason_);
+  finish({.cause = error ? CloseCause::io_error : CloseCause::eof, .error = error});
+}
+
+// From here on the peer has a bounded time to take the last bytes.
+void Connection::begin_closing(const CloseReason& reason) {
+  const bool explains_failed_write = phase_ == Phase::closing && write_failed_;
+  if (phase_ != Phase::door && phase_ != Phase::open && !explains_failed_write) return;
+  reason_ = reason;
+  if (explains_failed_write) return;
+  // Before the door nobody is known to understand a GOAWAY.
+  if (phase_ == Phase::door) return finish(reason);
+  phase_ = Phase::closing;
+  phase_ends_ = reactor_.now() + linger_time_;
+}
+
+void Connection::finish(const CloseReason& reason) {
+  if (phase_ == Phase::over || phase_ == Phase::gone) return;
+  reason_ = reason;
+  phase_ = Phase::over;
+  socket_.close();
+  timer_.cancel();
+  if (half_open_ != nullptr) std::exchange(half_open_, nullptr)->remove(*this);
+  reactor_.at_end_of_turn(*this);
+}
+
+void Connection::on_end_of_turn() {
+  if (phase_ == Phase::gone) return;
+  if (phase_ != Phase::over) hand_out_events();
+  if (phase_ == Phase::open || phase_ == Phase::closing) write_output();
+  if (phase_ == Phase::over) return deliver_end();
+  if (phase_ == Phase::closing && !write_failed_ && !session_.has_output()) {
+    // Closing a socket with unread bytes would destroy what the peer has not read yet.
+    socket_.shut_down_write();
+    phase_ = Phase::lingering;
+  }
+  arm_timer();
+}
+
+void Connection::deliver_end() {
+  if (!session_.closed()) session_.receive_eof(reactor_.now());
+  hand_out_events();
+  phase_ = Phase::gone;
+  handler_.on_closed(*this, reason_);  // The handler may have destroyed this object.
+}
+
+void Connection::write_output() {
+  if (write_failed_ || !socket_.writable()) return;
+  std::array<std::span<const std::byte>, StreamSocket::kPiecesMax> pieces;
+  const std::size_t count = session_.gather(pieces, kWriteBytesMax);
+  if (count == 0) return;
+  const auto written = socket_.write(std::span(pieces).first(count));
+  if (!written) {
+    // The peer may have said why before it closed: read on until its end.
+    write_failed_ = true;
+    return begin_closing({.cause = CloseCause::io_error, .error = written.error()});
+  }
+  if (*written > 0) session_.written(*written, reactor_.now());
+  hand_out_events();
+  if (phase_ != Phase::over && socket_.writable() && session_.has_output()) {
+    reactor_.at_end_of_turn(*this);
+  }
+}
+
+void Connection::arm_timer() {
+  std::optional<protocol::Instant> wake;
+  if (phase_ != Phase::open) wake = phase_ends_;
+  if (phase_ == Phase::open || phase_ == Phase::door) {
+    const auto deadline = session_.deadline();
+    if (deadline && (!wake || *deadline < *wake)) wake = deadline;
+  }
+  if (!wake) return timer_.cancel();
+  // A timer that is early only looks again: busy connections do not move it with every frame.
+  if (!timer_.armed() || timer_.deadline() > *wake) reactor_.timers().arm(timer_, *wake);
+}
+
+void Connection::on_timer() {
+  const protocol::Instant now = reactor_.now();
+  if (phase_ != Phase::open && now >= phase_ends_) {
+    if (phase_ != Phase::door) return finish(reason_);
+    return finish({.cause = CloseCause::door_timeout, .local = true});
+  }
+  if (phase_ == Phase::open || phase_ == Phase::door) {
+    const auto deadline = session_.deadline();
+    if (deadline && *deadline <= now) session_.on_deadline(now);
+  }
+  reactor_.at_end_of_turn(*this);
+}
+
+}  // namespace valkyrie::transport
