@@ -112,10 +112,10 @@ class Children:
             out, errors = child.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             raise RunFailed(f"{name} did not end within {seconds:g} s") from None
+        self._started.remove(child)
         if child.returncode != 0:
             said = (errors.strip() or out.strip() or "nothing").splitlines()[-1]
             raise RunFailed(f"{name} ended with {child.returncode}: {said}")
-        self._started.remove(child)
         return out
 
     @staticmethod

@@ -41,8 +41,10 @@ class NatsWire {
     bool foreign = false;
     auto taken = for_each_nats_message(in, out, [&](const NatsMessage& message) {
       std::uint32_t slot = depth_;
-      const std::string_view number = message.subject.substr(inbox_.size());
-      std::from_chars(number.data(), number.data() + number.size(), slot);
+      if (message.subject.starts_with(inbox_)) {
+        const std::string_view number = message.subject.substr(inbox_.size());
+        std::from_chars(number.data(), number.data() + number.size(), slot);
+      }
       if (slot >= depth_ || message.payload.size() != payload_.size()) {
         foreign = true;
         return;
