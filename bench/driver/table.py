@@ -69,7 +69,8 @@ def cells(row: Row, comparison: Comparison, first: bool) -> tuple[str, ...]:
         range_text = spread(comparison.ratio, times)
     else:
         # Nothing of ours to compare: the spread of the figure that there is.
-        range_text = spread(comparison.other or row.ours, lambda value: figure(value, name))
+        alone = comparison.other if comparison.against else row.ours
+        range_text = spread(alone, lambda value: figure(value, name))
     return (
         row.line.what if first else "",
         setting.text if first else "",
