@@ -17,8 +17,9 @@ enum class EventType : std::uint8_t {
   stream_opened,   // By the peer: kind, options, qos, metadata (SERVICE, METHOD, ...).
   request,         // correlation, qos, metadata, payload (whole), cost.
   cancel,          // The peer gives up a request: correlation, cookie. Its response is still owed.
-  abandoned,       // A request of the peer is over unanswered, since its stream or session is:
-                   // correlation, cookie, code. Nothing may be sent for it any more.
+  abandoned,       // Nobody waits for the answer to a request any more, since its stream or session
+                   // is over: correlation, cookie, code. Answer it all the same once the work is
+                   // over: that frees its place, not the peer's giving up (rapid reset).
   response,        // correlation, cookie, qos, metadata (STATUS if not OK), payload, cost.
   request_failed,  // Instead of a response: correlation, cookie, code, status, outcome.
   notify,          // qos, metadata, payload (whole), cost.
@@ -26,7 +27,8 @@ enum class EventType : std::uint8_t {
   end,             // The peer ended its direction: metadata.
   reset,           // The stream is over: code, local, metadata. The stream's last event.
   stream_closed,   // Both directions ended in order. The stream's last event.
-  flushed,         // A waiting message was scheduled whole: correlation, cookie.
+  flushed,         // A waiting message was scheduled whole: correlation, cookie. Does not come if
+                   // request_failed or the stream's last event comes first.
   stream_limit,    // open_stream() is possible again.
   goaway,          // The peer drains: code, drain_ms. Open nothing new; END call streams.
   pong,            // cookie is the token of ping().

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "protocol/constants.h"
+#include "protocol/metadata.h"
 #include "protocol/time.h"
 
 namespace valkyrie::protocol {
@@ -34,11 +35,13 @@ struct SessionLimits {
 // How to open a session.
 struct SessionConfig {
   SessionLimits limits{};
-  std::string agent = "valkyrie";  // Name and version for the peer's logs.
-  std::string node_id;             // Acceptor: told to the dialer; may be empty.
-  std::string token;               // Dialer: credential for the node; may be empty.
+  std::string agent = "valkyrie";        // Name and version for the peer's logs.
+  std::string node_id;                   // Acceptor: told to the dialer; may be empty.
+  std::string token;                     // Dialer: credential for the node; may be empty.
   QosClass qos_ceiling = QosClass::job;  // Acceptor: the highest class the dialer may ask for.
-  bool grease = true;              // Sends frames and options that a peer must ignore.
+  bool grease = true;                    // Sends frames and options that a peer must ignore.
+  // Who reads metadata: a relay forwards end-to-end keys that it does not know.
+  MetadataReader reader = MetadataReader::end;
 };
 
 // What the peer said in its hello: its limits bound what may be sent to it.

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -29,6 +30,7 @@
 namespace valkyrie::protocol {
 
 class BufferPool;
+class SessionCore;
 
 // The dialer opened the connection and odd streams; the acceptor opens even ones.
 enum class Role : std::uint8_t { dialer, acceptor };
@@ -145,7 +147,8 @@ class Session {
   // and unwritten, and describes all unwritten bytes. Returns how many pieces were filled. They
   // stay valid until the next gather() or written().
   std::size_t gather(std::span<std::span<const std::byte>> pieces, std::size_t budget);
-  // The channel took the first `bytes` of what gather() described.
+  // The channel took the first `bytes` of what gather() described; say so also when it took none,
+  // since a peer that reads nothing for the stall limit is given up.
   void written(std::size_t bytes, Instant now);
   // True if gather() would find something.
   [[nodiscard]] bool has_output() const;
@@ -173,7 +176,10 @@ class Session {
   [[nodiscard]] std::uint64_t held_bytes() const;
   // Bytes queued for the peer and not yet written.
   [[nodiscard]] std::uint64_t queued_bytes() const;
-  [[nodiscard]] const SessionStats& stats() const;
+  [[nodiscard]] SessionStats stats() const;
+
+ private:
+  std::unique_ptr<SessionCore> core_;
 };
 
 }  // namespace valkyrie::protocol

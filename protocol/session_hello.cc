@@ -1,0 +1,111 @@
+// HELLO and HELLO_ACK: docs/spec/session.md, "Hello".
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "protocol/assert.h"
+#include "protocol/hello.h"
+#include "protocol/session_core.h"
+
+namespace valkyrie::protocol {
+
+namespace {
+
+HelloOptions options_of(const SessionConfig& config) {
+  const SessionLimits& limits = config.limits;
+  return {.frame_body_bytes = limits.frame_body_bytes_max,
+          .call_message_bytes = limits.call_message_bytes_max,
+          .stream_message_bytes = limits.stream_message_bytes_max,
+          .streams = limits.peer_streams_max,
+          .requests_in_flight = limits.requests_in_flight_max,
+          .stream_credit_bytes = limits.stream_credit_bytes,
+          .connection_credit_bytes = limits.connection_credit_bytes,
+          .agent = config.agent,
+          .node_id = config.node_id};
+}
+
+}  // namespace
+
+SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferPool& pool,
+                         Instant now)
+    : role(its_role),
+      config(its_config),
+      output(pool),
+      now_(now),
+      control_budget_(config.limits.control_frames_burst, config.limits.control_frames_per_second,
+                      now),
+      connection_granted_(config.limits.connection_credit_bytes),
+      next_local_id_(role == Role::dialer ? 1 : 2),
+      remote_id_max_(std::uint64_t{config.limits.peer_streams_max} * 2 -
+                     (role == Role::acceptor && config.limits.peer_streams_max > 0 ? 1 : 0)),
+      started_at_(now),
+      received_at_(now),
+      ping_at_(now) {
+  if (role == Role::dialer) send_hello();
+}
+
+void SessionCore::send_hello() {
+  Hello hello{.options = options_of(config)};
+  hello.options.token = std::as_bytes(std::span(config.token));
+  std::vector<std::byte> body(kHelloBytes);
+  const auto size = encode_hello(hello, config.grease ? Grease::yes : Grease::no, body);
+  VALKYRIE_ASSERT(size.has_value());
+  push_control(FrameType::hello, 0, 0, {}, Body(body).first(*size));
+}
+
+bool SessionCore::on_hello(const FrameHeader&, Body body) {
+  const auto hello = decode_hello(body);
+  if (!hello) return fail(hello.error().close_code(), to_string(hello.error().fault));
+  take_options(hello->options);
+  peer.token.assign(reinterpret_cast<const char*>(hello->options.token.data()),
+                    hello->options.token.size());
+  peer.keepalive_interval = config.limits.keepalive_interval;
+  HelloAck ack{.options = options_of(config)};
+  ack.options.keepalive_interval_ms = static_cast<std::uint32_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(config.limits.keepalive_interval)
+          .count());
+  ack.options.qos_ceiling = config.qos_ceiling;
+  std::vector<std::byte> reply(kHelloBytes);
+  const auto size = encode_hello_ack(ack, config.grease ? Grease::yes : Grease::no, reply);
+  VALKYRIE_ASSERT(size.has_value());
+  push_control(FrameType::hello_ack, 0, 0, {}, Body(reply).first(*size));
+  return become_ready();
+}
+
+bool SessionCore::on_hello_ack(const FrameHeader&, Body body) {
+  const auto ack = decode_hello_ack(body);
+  if (!ack) return fail(ack.error().close_code(), to_string(ack.error().fault));
+  if (ack->version != kProtocolVersion) return fail(CloseCode::version, "version not offered");
+  take_options(ack->options);
+  peer.qos_ceiling = ack->options.qos_ceiling;
+  peer.keepalive_interval = std::chrono::milliseconds(ack->options.keepalive_interval_ms);
+  return become_ready();
+}
+
+void SessionCore::take_options(const HelloOptions& options) {
+  peer.frame_body_bytes_max = options.frame_body_bytes;
+  peer.call_message_bytes_max = options.call_message_bytes;
+  peer.stream_message_bytes_max = options.stream_message_bytes;
+  peer.requests_in_flight_max = options.requests_in_flight;
+  peer.agent = options.agent;
+  peer.node_id = options.node_id;
+  peer_stream_credit_ = options.stream_credit_bytes;
+  peer_connection_credit_ = options.connection_credit_bytes;
+  connection_send_granted_ = options.connection_credit_bytes;
+  output.add_connection_credit(options.connection_credit_bytes);
+  local_id_max_ = options.streams * 2 - (role == Role::dialer && options.streams > 0 ? 1 : 0);
+}
+
+bool SessionCore::become_ready() {
+  state = State::open;
+  if (config.grease) {
+    // Keeps peers honest about types they do not know: docs/spec/extension.md.
+    const FrameHeader grease{.type = static_cast<FrameType>(kGreaseType)};
+    output.push(OutputQueue::kControlLane, grease, {}, {});
+  }
+  event_ = {};
+  event_.type = EventType::ready;
+  return true;
+}
+
+}  // namespace valkyrie::protocol

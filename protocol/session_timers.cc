@@ -1,0 +1,107 @@
+// What happens when nothing happens: handshake, keepalive, drain and stall limits.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "protocol/frame_body.h"
+#include "protocol/session_core.h"
+
+namespace valkyrie::protocol {
+
+namespace {
+
+// Of a wait that no call with a time has seen yet.
+constexpr Instant kUnknown = Instant::max();
+
+}  // namespace
+
+std::optional<Instant> SessionCore::deadline() {
+  if (state == State::closed) return std::nullopt;
+  if (state == State::hello) return started_at_ + config.limits.handshake_timeout;
+  Instant next = ping_at_ + peer.keepalive_interval;
+  if (drain_until_) next = std::min(next, *drain_until_);
+  if (stall_first_ != FlatIndex::kNone) {
+    const Instant since = streams[stall_first_].stall_since;
+    next = std::min(next, (since == kUnknown ? now_ : since) + config.limits.stall_timeout);
+  }
+  if (blocked_since_) next = std::min(next, *blocked_since_ + config.limits.stall_timeout);
+  return next;
+}
+
+void SessionCore::on_deadline(Instant now) {
+  now_ = std::max(now_, now);
+  if (state == State::closed) return;
+  if (state == State::hello) {
+    // Counted from the start: bytes that trickle in buy no time.
+    if (now >= started_at_ + config.limits.handshake_timeout) {
+      close(CloseCode::handshake_timeout, {});
+    }
+    return;
+  }
+  if (now >= received_at_ + peer.keepalive_interval * kKeepaliveIntervals) {
+    close(CloseCode::keepalive_timeout, {});
+    return;
+  }
+  if (now >= ping_at_ + peer.keepalive_interval) {
+    ping_at_ = now;
+    ping(kKeepaliveToken);
+    // An idle session holds no memory for input.
+    if (partial_.empty()) partial_.shrink_to_fit();
+  }
+  if (blocked_since_ && now >= *blocked_since_ + config.limits.stall_timeout) {
+    close(CloseCode::slow_peer, "nothing was read for too long");
+    return;
+  }
+  check_stall();
+  if (drain_until_ && now >= *drain_until_) {
+    for (std::uint32_t slot = 0; slot < streams.slot_count(); ++slot) {
+      if (streams[slot].id != 0) reset(streams[slot].id, CloseCode::draining, {});
+    }
+    close(CloseCode::draining, {});
+  }
+}
+
+void SessionCore::ping(std::uint64_t token) {
+  if (state != State::open) return;
+  std::array<std::byte, PingBody::kBytes> body;
+  PingBody{token}.encode(body);
+  push_control(FrameType::ping, 0, 0, {}, body);
+}
+
+// Puts a stream that waits for credit at the end of the list of those. What the owner sends comes
+// without a time, so the wait is counted from the next call that brings one.
+void SessionCore::note_stall(std::uint32_t slot) {
+  Stream& stream = streams[slot];
+  if (stream.stalled || stream.over) return;
+  stream.stalled = true;
+  stream.stall_since = kUnknown;
+  stream.stall_previous = stall_last_;
+  stream.stall_next = FlatIndex::kNone;
+  (stall_last_ == FlatIndex::kNone ? stall_first_ : streams[stall_last_].stall_next) = slot;
+  stall_last_ = slot;
+}
+
+void SessionCore::end_stall(std::uint32_t slot) {
+  Stream& stream = streams[slot];
+  if (!std::exchange(stream.stalled, false)) return;
+  (stream.stall_previous == FlatIndex::kNone ? stall_first_
+                                             : streams[stream.stall_previous].stall_next) =
+      stream.stall_next;
+  (stream.stall_next == FlatIndex::kNone ? stall_last_
+                                         : streams[stream.stall_next].stall_previous) =
+      stream.stall_previous;
+}
+
+void SessionCore::check_stall() {
+  for (std::uint32_t slot = stall_last_; slot != FlatIndex::kNone;
+       slot = streams[slot].stall_previous) {
+    if (streams[slot].stall_since != kUnknown) break;
+    streams[slot].stall_since = now_;
+  }
+  while (stall_first_ != FlatIndex::kNone && state == State::open &&
+         now_ >= streams[stall_first_].stall_since + config.limits.stall_timeout) {
+    reset(streams[stall_first_].id, CloseCode::slow_peer, "no credit for too long");
+  }
+}
+
+}  // namespace valkyrie::protocol
