@@ -1,0 +1,144 @@
+// Carries calls between the sessions of one shard, other shards and the node's own services:
+// docs/spec/calls.md. There is one router for each shard of a node.
+//
+// Pure: no socket, clock, thread or log. The embedding (the server's shard, or the simulator) owns
+// sessions, clock and the links between shards, and loops:
+//
+//   session.receive(bytes, now);
+//   while (const Event* e = session.poll_event()) router.on_event(connection, *e, now);
+//   ... the other sessions, router.on_message() for what other shards sent, timers ...
+//   while (void* owner = router.next_dirty()) { poll and route the events of its session }
+//   router.end_turn();                     // then write what the sessions gather
+//   sleep until router.deadline();  router.on_deadline(now);
+//
+// The router uses the sessions given to it directly; one it has used is dirty: it may have new
+// events and output. What peers do never aborts; a broken precondition does.
+//
+// Not thread-safe: one thread owns a router, its sessions and, on shard 0, the local services.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/session.h"
+#include "server/registry/instance.h"
+#include "server/router/local_service.h"
+#include "server/router/shard_message.h"
+
+namespace valkyrie::router {
+
+class RouterCore;
+
+// Names a connection on its shard; never 0, never reused.
+using ConnectionId = std::uint64_t;
+
+// Requests that wait for a first instance of a service (option WAIT), on one shard. Over it they
+// are answered RESOURCE_EXHAUSTED, not executed.
+inline constexpr std::size_t kWaitingCallsMax = 4096;
+
+// Instances a call is offered to before it is refused.
+inline constexpr std::size_t kCallOffersMax = 3;
+
+// How a router is set up.
+struct RouterConfig {
+  std::uint32_t shard = 0;   // Which one it is,
+  std::uint32_t shards = 1;  // of how many.
+  std::uint32_t seed = 1;    // Of the choice between instances.
+  protocol::Duration lane_idle = protocol::kCallStreamIdleDefault;  // Then its stream is ENDed.
+};
+
+// Counters since the start.
+struct RouterStats {
+  std::uint64_t calls = 0;     // Requests taken from callers of this shard.
+  std::uint64_t notifies = 0;  // Messages without answer, likewise.
+  std::uint64_t notifies_dropped = 0;
+  std::uint64_t streams = 0;                // Opened towards the node's own services.
+  std::uint64_t moved = 0;                  // Offers that another instance had to be found for.
+  std::array<std::uint64_t, 17> answers{};  // By status code; [0] is ok.
+};
+
+// What exists now, for metrics and to prove that nothing is kept.
+struct RouterCensus {
+  std::size_t connections = 0;
+  std::size_t bindings = 0;   // `call` streams of callers.
+  std::size_t lanes = 0;      // Of those, towards one instance each.
+  std::size_t upstreams = 0;  // `call` streams towards instances of this shard.
+  std::size_t calls = 0;      // In flight, or with an answer that waits for its caller.
+  std::size_t waiting = 0;    // Of those, for a first instance.
+  std::size_t streams = 0;    // Towards the node's own services.
+  std::size_t services = 0;
+  std::size_t instances = 0;
+};
+
+// Told, on shard 0, when a change of the routes is true everywhere.
+class RouteObserver {
+ public:
+  // Every shard has applied the updates up to `revision`.
+  virtual void on_routes_applied(std::uint64_t revision) = 0;
+
+ protected:
+  ~RouteObserver() = default;
+};
+
+// The router of one shard.
+class Router {
+ public:
+  // Keeps a reference to `outbox`, which takes what goes to other shards.
+  Router(const RouterConfig& config, Outbox& outbox);
+  ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+
+  // Makes a service of the node known. `service` is null but on shard 0, where it must outlive the
+  // router. REQUIRES: the same calls in the same order on every shard, before the first attach().
+  void add_local(const LocalServiceInfo& info, LocalService* service);
+
+  // Takes part in a session, which must live until detach(). `address` is for people, `identity`
+  // the value of IDENTITY (empty: unknown); `owner` comes back from next_dirty().
+  ConnectionId attach(protocol::Session& session, std::string_view address,
+                      std::string_view identity, void* owner, protocol::Instant now);
+  // Handles an event of the session. REQUIRES: every event of the session comes here, in order.
+  void on_event(ConnectionId connection, const protocol::Event& event, protocol::Instant now);
+  // Forgets the session. REQUIRES: its closed event was handled.
+  void detach(ConnectionId connection);
+
+  // The owner of a session that was used since it was last asked for, nullptr if there is none.
+  void* next_dirty();
+  // Handles what the router of shard `from` sent.
+  void on_message(std::uint32_t from, ShardMessage&& message, protocol::Instant now);
+  // Sends the credit that came together in this turn to the shards it belongs to.
+  void end_turn();
+
+  // When to call on_deadline(); nullopt means never.
+  [[nodiscard]] std::optional<protocol::Instant> deadline() const;
+  // Ends idle streams and requests that waited too long; drives the local services.
+  void on_deadline(protocol::Instant now);
+
+  // Drains: new calls are answered UNAVAILABLE, not executed; those that run go on; the sessions
+  // say GOAWAY and are gone after `grace` at the latest. A second call may shorten the grace.
+  void drain(protocol::Duration grace, protocol::Instant now);
+  // True after drain().
+  [[nodiscard]] bool draining() const;
+
+  // Makes a change of the routes true on every shard, in the order of the calls. Returns its
+  // revision. REQUIRES: this is shard 0.
+  std::uint64_t publish(registry::RouteUpdate update);
+  // The revision that every shard has applied. REQUIRES: this is shard 0.
+  [[nodiscard]] std::uint64_t routes_applied() const;
+  // Names the one observer, which must outlive the router. Not told of what is applied at once.
+  void observe(RouteObserver* observer);
+
+  // Counters and census of this shard.
+  [[nodiscard]] const RouterStats& stats() const;
+  [[nodiscard]] RouterCensus census() const;
+
+ private:
+  std::unique_ptr<RouterCore> core_;
+};
+
+}  // namespace valkyrie::router

@@ -1,0 +1,218 @@
+// The state behind Router. Private to this folder. One file of functions per concern:
+//   router_events.cc    connections and what their sessions tell
+//   router_calls.cc     a call from its request to its answer
+//   router_lanes.cc     lanes and upstream streams; writing a request to an instance
+//   router_waiting.cc   option WAIT
+//   router_streams.cc   streams of local services, and the handles they answer through
+//   router_shards.cc    messages between shards, routes, credit
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "server/registry/route_table.h"
+#include "server/router/router_state.h"
+#include "server/router/slab.h"
+
+namespace valkyrie::router {
+
+using protocol::CloseCode;
+using protocol::Instant;
+using protocol::Outcome;
+using protocol::StatusCode;
+
+using Bytes = std::span<const std::byte>;
+
+// A message on its way: end-to-end and hop entries that go on, and the payload. Borrowed.
+struct Message {
+  Bytes metadata;
+  Bytes payload;
+};
+
+// The id with its tag, as `user` of a stream or `cookie` of a message.
+[[nodiscard]] constexpr std::uint64_t tagged(Tag tag, std::uint64_t id) {
+  return static_cast<std::uint64_t>(tag) << Slab<Call>::kIdBits | id;
+}
+// The two parts of it.
+[[nodiscard]] constexpr Tag tag_of(std::uint64_t value) {
+  return static_cast<Tag>(value >> Slab<Call>::kIdBits);
+}
+[[nodiscard]] constexpr std::uint64_t id_of(std::uint64_t value) {
+  return value & ((std::uint64_t{1} << Slab<Call>::kIdBits) - 1);
+}
+
+// Objects of this shard by the id another shard gave them: slots, as ids are dense.
+template <class T>
+class FarIndex {
+ public:
+  T*& operator[](std::uint64_t id) {
+    const std::size_t index = Slab<T>::index_of(id);
+    if (index >= slots_.size()) slots_.resize(index + 1, nullptr);
+    return slots_[index];
+  }
+
+ private:
+  std::vector<T*> slots_;
+};
+
+// Not for embeddings: see Router.
+class RouterCore final : private LocalPort {
+ public:
+  RouterCore(const RouterConfig& config, Outbox& outbox);
+
+  void add_local(const LocalServiceInfo& info, LocalService* service);
+  ConnectionId attach(protocol::Session& session, std::string_view address,
+                      std::string_view identity, void* owner, Instant now);
+  void on_event(ConnectionId connection, const protocol::Event& event, Instant now);
+  void detach(ConnectionId connection);
+  void* next_dirty();
+  void on_message(std::uint32_t from, ShardMessage&& message, Instant now);
+  void end_turn();
+  [[nodiscard]] std::optional<Instant> deadline() const;
+  void on_deadline(Instant now);
+  void drain(protocol::Duration grace, Instant now);
+  std::uint64_t publish(registry::RouteUpdate update);
+  [[nodiscard]] std::uint64_t routes_applied() const;
+  [[nodiscard]] RouterCensus census() const;
+
+  RouterStats stats;
+  RouteObserver* observer = nullptr;
+  bool draining = false;
+
+ private:
+  using Event = protocol::Event;
+
+  // router_events.cc
+  Connection* touch(ConnectionId id);
+  void on_stream_opened(ConnectionId id, const Event& event);
+  void on_binding_event(ConnectionId id, Binding& binding, const Event& event);
+  void on_upstream_event(Upstream& upstream, const Event& event);
+  void on_flushed(const Event& event, ConnectionId id);
+  void leave(Connection& connection);
+
+  // router_calls.cc
+  void bind(ConnectionId id, const Event& event);
+  [[nodiscard]] std::shared_ptr<const OpenInfo> open_info(ConnectionId id, const Event& event,
+                                                          std::string_view target);
+  void unbind(Binding& binding);
+  void free_if_done(Binding& binding);
+  void on_request(Binding& binding, const Event& event);
+  void on_notify(Binding& binding, const Event& event);
+  void on_cancel(Call& call);
+  void on_abandoned(Call& call);
+  void on_response(Call& call, ConnectionId from, const Event& event);
+  void on_request_failed(Call& call, const Event& event);
+  void route(Call& call, const Message& message);
+  bool offer(Call& call, registry::Instance* instance, const Message& message);
+  void refuse(Call& call, registry::NoChoice why, std::string_view method);
+  void answer_status(Call& call, const protocol::Status& status);
+  void complete(Call& call, const Message& answer, const Debt& debt);
+  void answered(Call& call, const Message& answer, std::uint8_t qos, const Debt& debt);
+  void forget(Call& call);
+  void release_request(Call& call);
+  [[nodiscard]] std::string_view method_of(const Call& call, Bytes metadata) const;
+  void answer_upstream(Call& call, const protocol::Status& status);
+  [[nodiscard]] Bytes forwarded(const protocol::MetadataView& metadata);
+  [[nodiscard]] Bytes rewritten(const protocol::MetadataView& metadata,
+                                std::optional<protocol::Duration> deadline);
+
+  // router_lanes.cc
+  enum class Written : std::uint8_t { taken, gone, busy, too_large };
+  Lane& lane_to(Binding& binding, registry::Instance* instance);
+  void open_upstream(Lane& lane);
+  void enter(Call& call, Lane& lane);
+  void enter(Call& call, Upstream& upstream);
+  void leave_lane(Call& call);
+  void leave_upstream(Call& call);
+  void close_lane(Lane& lane);
+  void close_upstream(Upstream& upstream);
+  void set_idle(Lane& lane);
+  void set_busy(Lane& lane);
+  Written write(Upstream& upstream, Call& call, const Message& message);
+  Written write_to_session(Upstream& upstream, Call& call, const Message& message);
+  std::expected<std::uint32_t, protocol::SendError> open_stream(Upstream& upstream,
+                                                                protocol::Session& session);
+  void serve(Upstream& upstream, Call& call, const Message& message);
+  void refuse_method(Upstream& upstream, Call& call, std::string_view method);
+  void drop_unflushed(Call*& list);
+
+  // router_waiting.cc
+  void park(Call& call, const Message& message);
+  void unpark(Call& call);
+  void wake_parked();
+  void expire_parked();
+
+  // router_streams.cc
+  void open_link(ConnectionId id, const Event& event);
+  void start_link(Link& link, const LocalServiceInfo& info);
+  void refuse_link(Link& link, const protocol::Status& status);
+  void on_link_event(Link& link, const Event& event);
+  void take_data(Link& link, Bytes payload, std::uint8_t qos, bool more, std::uint32_t cost);
+  bool send_piece(Link& link, Bytes payload, std::uint8_t qos);
+  void push_backlog(Link& link, Connection& connection, Backlog&& piece);
+  void send_end_piece(Link& link, Bytes metadata);
+  void note_sent(Link& link, std::uint32_t bytes);
+  void retry_backlog(Connection& connection);
+  void close_link(Link& link, CloseCode code);
+  [[nodiscard]] Caller caller_of(const OpenInfo& open) const;
+  void answer(std::uint64_t call, const protocol::Status& status, Bytes payload) override;
+  bool send(std::uint64_t stream, Bytes message, std::uint8_t qos) override;
+  [[nodiscard]] bool writable(std::uint64_t stream) const override;
+  void consume(std::uint64_t stream, std::uint32_t bytes) override;
+  void end(std::uint64_t stream, const protocol::Status& status) override;
+  void reset(std::uint64_t stream, CloseCode code, std::string_view text) override;
+
+  // router_shards.cc
+  [[nodiscard]] ShardMessage letter(ShardMessage::Type type, std::uint64_t id);
+  [[nodiscard]] Body body_of(Bytes metadata, Bytes payload);
+  void reuse(Body&& body);
+  void post(std::uint32_t shard, ShardMessage&& message);
+  void owe(std::uint32_t shard, ShardMessage::Type type, std::uint64_t lane, std::uint32_t stream,
+           std::uint32_t bytes);
+  void pay(const Debt& debt);
+  void apply(const registry::RouteUpdate& update);
+  void on_route(const ShardMessage& message);
+  void on_call_message(std::uint32_t from, ShardMessage& message);
+  void send_request(Call& call, Lane& lane, const Message& message);
+  void on_lane_open(std::uint32_t from, const ShardMessage& message);
+  void on_far_request(std::uint32_t from, ShardMessage& message);
+  void on_far_response(std::uint32_t from, ShardMessage& message);
+  void on_refused(ShardMessage& message);
+  void on_stream_message(std::uint32_t from, ShardMessage& message);
+  void on_far_stream_open(std::uint32_t from, ShardMessage& message);
+
+  struct Local {
+    LocalServiceInfo info;
+    LocalService* service = nullptr;
+  };
+
+  const RouterConfig config_;
+  Outbox& outbox_;
+  Instant now_{};
+  registry::Random random_;
+  registry::RouteTable table_;
+  std::vector<Local> locals_;
+  Slab<Connection> connections_;
+  Slab<Binding> bindings_;
+  Slab<Lane> lanes_;
+  Slab<Upstream> upstreams_;
+  Slab<Call> calls_;
+  mutable Slab<Link> links_;
+  std::vector<ConnectionId> dirty_;
+  Lane* idle_first_ = nullptr;
+  Lane* idle_last_ = nullptr;
+  std::multimap<Instant, std::uint64_t> parked_;  // Calls by deadline.
+  std::vector<std::byte> scratch_;                // Metadata on its way out.
+  // Of each other shard.
+  std::vector<FarIndex<Upstream>> far_lanes_;
+  std::vector<FarIndex<Call>> far_calls_;
+  std::vector<FarIndex<Link>> far_links_;
+  std::vector<std::vector<ShardMessage>> credit_;
+  std::vector<std::uint64_t> applied_;
+  std::uint64_t revision_ = 0;
+  std::vector<std::vector<std::byte>> spare_;
+};
+
+}  // namespace valkyrie::router

@@ -1,0 +1,253 @@
+#include "server/router/router_core.h"
+
+namespace valkyrie::router {
+
+using protocol::EventType;
+
+RouterCore::RouterCore(const RouterConfig& config, Outbox& outbox)
+    : config_(config),
+      outbox_(outbox),
+      random_(config.seed),
+      scratch_(protocol::kMetadataBytes),
+      far_lanes_(config.shards),
+      far_calls_(config.shards),
+      far_links_(config.shards),
+      credit_(config.shards),
+      applied_(config.shards, 0) {}
+
+void RouterCore::add_local(const LocalServiceInfo& info, LocalService* service) {
+  VALKYRIE_ASSERT((service != nullptr) == (config_.shard == 0));
+  table_.add_builtin(info.name, static_cast<std::uint32_t>(locals_.size()));
+  locals_.push_back({.info = info, .service = service});
+}
+
+ConnectionId RouterCore::attach(protocol::Session& session, std::string_view address,
+                                std::string_view identity, void* owner, Instant now) {
+  now_ = now;
+  const ConnectionId id = connections_.make();
+  Connection& connection = *connections_.find(id);
+  connection.session = &session;
+  connection.owner = owner;
+  connection.address = address;
+  connection.identity = identity;
+  return id;
+}
+
+void RouterCore::detach(ConnectionId id) {
+  Connection* connection = connections_.find(id);
+  VALKYRIE_ASSERT(connection != nullptr);
+  leave(*connection);
+  connections_.erase(id);
+}
+
+// Whoever uses a session asks for it here, so that the embedding looks at it before the turn ends.
+Connection* RouterCore::touch(ConnectionId id) {
+  Connection* connection = connections_.find(id);
+  if (connection != nullptr && !connection->dirty) {
+    connection->dirty = true;
+    dirty_.push_back(id);
+  }
+  return connection;
+}
+
+void* RouterCore::next_dirty() {
+  while (!dirty_.empty()) {
+    Connection* connection = connections_.find(dirty_.back());
+    dirty_.pop_back();
+    if (connection == nullptr) continue;
+    connection->dirty = false;
+    return connection->owner;
+  }
+  return nullptr;
+}
+
+void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
+  now_ = now;
+  switch (event.type) {
+    case EventType::stream_opened:
+      return on_stream_opened(id, event);
+    case EventType::cancel:
+      if (Call* call = calls_.find(id_of(event.cookie))) on_cancel(*call);
+      return;
+    case EventType::abandoned:
+      if (Call* call = calls_.find(id_of(event.cookie))) on_abandoned(*call);
+      return;
+    case EventType::response:
+      if (Call* call = calls_.find(id_of(event.cookie))) on_response(*call, id, event);
+      return;
+    case EventType::request_failed:
+      if (Call* call = calls_.find(id_of(event.cookie))) on_request_failed(*call, event);
+      return;
+    case EventType::flushed:
+      return on_flushed(event, id);
+    case EventType::goaway:
+    case EventType::closed:
+      if (Connection* connection = connections_.find(id)) leave(*connection);
+      return;
+    case EventType::ready:
+    case EventType::stream_limit:
+    case EventType::pong:
+      return;
+    default:
+      break;
+  }
+  switch (tag_of(event.user)) {
+    case Tag::binding:
+      if (Binding* binding = bindings_.find(id_of(event.user))) {
+        on_binding_event(id, *binding, event);
+      }
+      return;
+    case Tag::upstream:
+      if (Upstream* upstream = upstreams_.find(id_of(event.user))) {
+        on_upstream_event(*upstream, event);
+      }
+      return;
+    case Tag::link:
+      if (Link* link = links_.find(id_of(event.user))) on_link_event(*link, event);
+      return;
+    case Tag::call:
+    case Tag::none:
+      return;
+  }
+}
+
+void RouterCore::on_stream_opened(ConnectionId id, const Event& event) {
+  protocol::Session& session = *touch(id)->session;
+  if (event.kind != protocol::StreamKind::call && event.kind != protocol::StreamKind::stream) {
+    session.reset(event.stream, CloseCode::feature, "this node does not route subjects");
+    return;
+  }
+  if (!event.metadata.service()) {
+    session.reset(event.stream, CloseCode::bad_metadata, "STREAM_OPEN without SERVICE");
+    return;
+  }
+  if (event.metadata.octet(protocol::MetadataKey::hops).value_or(0) >= protocol::kHops) {
+    session.reset(event.stream, CloseCode::refused, "too many nodes on the way");
+    return;
+  }
+  if (event.kind == protocol::StreamKind::call) {
+    bind(id, event);
+  } else {
+    open_link(id, event);
+  }
+}
+
+void RouterCore::on_binding_event(ConnectionId id, Binding& binding, const Event& event) {
+  switch (event.type) {
+    case EventType::request:
+      return on_request(binding, event);
+    case EventType::notify:
+      return on_notify(binding, event);
+    case EventType::end:
+      // The session ENDs its side after the last answer; stream_closed follows.
+      if (Connection* connection = touch(id); binding.outstanding == 0) {
+        static_cast<void>(connection->session->send_end(binding.stream));
+      }
+      return;
+    case EventType::reset:
+    case EventType::stream_closed:
+      return unbind(binding);
+    default:
+      return;
+  }
+}
+
+void RouterCore::on_upstream_event(Upstream& upstream, const Event& event) {
+  if (event.stream != upstream.stream) return;
+  if (event.type == EventType::end) {
+    if (Connection* connection = touch(upstream.instance->info->connection)) {
+      static_cast<void>(connection->session->send_end(upstream.stream));
+    }
+  } else if (event.type != EventType::reset && event.type != EventType::stream_closed) {
+    return;
+  }
+  // The next call of the lane opens another; calls on this one end in events of their own.
+  upstream.stream = 0;
+  drop_unflushed(upstream.unflushed);
+}
+
+void RouterCore::on_flushed(const Event& event, ConnectionId id) {
+  if (Connection* connection = connections_.find(id); !connection->backlog.empty()) {
+    retry_backlog(*connection);
+  }
+  if (tag_of(event.cookie) == Tag::link) {
+    Link* link = links_.find(id_of(event.cookie));
+    if (link == nullptr || link->unflushed.empty()) return;
+    const std::uint32_t bytes = link->unflushed.front();
+    link->unflushed.pop_front();
+    return note_sent(*link, bytes);
+  }
+  Call* call = calls_.find(id_of(event.cookie));
+  if (call == nullptr) return;
+  if (call->state == Call::State::unflushed) {
+    pay(call->debt);
+    return forget(*call);
+  }
+  release_request(*call);
+  if (call->notify) forget(*call);
+}
+
+// The peer drains or is gone: what it registered gets no call any more, here from now on, on the
+// other shards as they hear of it; until then this shard hands their calls back.
+void RouterCore::leave(Connection& connection) {
+  if (connection.leaving) return;
+  connection.leaving = true;
+  for (const std::uint64_t instance : std::exchange(connection.instances, {})) {
+    if (registry::Instance* known = table_.find(instance)) table_.withdraw(*known);
+  }
+}
+
+void RouterCore::drain(protocol::Duration grace, Instant now) {
+  now_ = now;
+  const bool first = !std::exchange(draining, true);
+  connections_.for_each([&](ConnectionId id, Connection& connection) {
+    touch(id);
+    connection.session->drain(grace, now);
+  });
+  wake_parked();
+  if (!first) return;
+  for (const Local& local : locals_) {
+    if (local.service != nullptr) local.service->on_drain(grace, now);
+  }
+}
+
+std::optional<Instant> RouterCore::deadline() const {
+  std::optional<Instant> earliest;
+  const auto consider = [&](std::optional<Instant> at) {
+    if (at && (!earliest || *at < *earliest)) earliest = at;
+  };
+  if (idle_first_ != nullptr) consider(idle_first_->idle_since + config_.lane_idle);
+  if (!parked_.empty()) consider(parked_.begin()->first);
+  for (const Local& local : locals_) {
+    if (local.service != nullptr) consider(local.service->deadline());
+  }
+  return earliest;
+}
+
+void RouterCore::on_deadline(Instant now) {
+  now_ = now;
+  while (idle_first_ != nullptr && idle_first_->idle_since + config_.lane_idle <= now) {
+    close_lane(*idle_first_);
+  }
+  expire_parked();
+  for (const Local& local : locals_) {
+    if (local.service == nullptr) continue;
+    if (const auto at = local.service->deadline(); at && *at <= now) {
+      local.service->on_deadline(now);
+    }
+  }
+}
+
+RouterCensus RouterCore::census() const {
+  return {.connections = connections_.size(),
+          .bindings = bindings_.size(),
+          .lanes = lanes_.size(),
+          .upstreams = upstreams_.size(),
+          .calls = calls_.size(),
+          .waiting = parked_.size(),
+          .streams = links_.size(),
+          .services = table_.service_count(),
+          .instances = table_.instance_count()};
+}
+
+}  // namespace valkyrie::router

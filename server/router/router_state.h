@@ -1,0 +1,166 @@
+// What a router keeps for connections, streams and calls. Private to this folder.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/registry/service.h"
+#include "server/router/router.h"
+
+namespace valkyrie::router {
+
+struct Binding;
+struct Lane;
+struct Upstream;
+
+// What the `user` of a stream and the `cookie` of a message stand for, in the top bits of either.
+enum class Tag : std::uint8_t { none, binding, upstream, link, call };
+
+// A data message or END that a session had no room for; it goes when something else has gone.
+struct Backlog {
+  std::uint64_t link = 0;
+  Body body;
+  std::uint8_t qos = protocol::kQosDefault;
+  bool end = false;
+};
+
+// A session of this shard.
+struct Connection {
+  protocol::Session* session = nullptr;
+  void* owner = nullptr;
+  std::string address;
+  std::string identity;
+  std::vector<std::uint64_t> instances;  // Registered from here.
+  std::deque<Backlog> backlog;
+  bool dirty = false;    // In the list of next_dirty().
+  bool leaving = false;  // It drains or is over: nothing new goes there.
+};
+
+// Upstream credit that is owed until the caller's session has sent the answer on. The holder is a
+// connection of this shard, or else a lane, as its owner knows it.
+struct Debt {
+  std::uint32_t shard = 0;
+  std::uint32_t stream = 0;
+  std::uint32_t bytes = 0;
+  std::uint64_t holder = 0;
+};
+
+// A request that waits for a first instance.
+struct Parked {
+  Body body;
+  protocol::Instant since{};
+  protocol::Instant deadline{};
+};
+
+// A call, or a notify that waits for credit, on its way through this shard. On the shard of its
+// caller it has a binding; on that of its instance an upstream; where both are one, both.
+struct Call {
+  enum class State : std::uint8_t {
+    routing,    // No instance yet, or the offer came back.
+    parked,     // Waits for a first instance.
+    out,        // An instance, a local service or another shard has it.
+    unflushed,  // Answered; the answer waits for the caller's credit.
+  };
+
+  std::uint64_t id = 0;
+  Binding* binding = nullptr;
+  Lane* lane = nullptr;          // Beside the binding, while out.
+  Upstream* upstream = nullptr;  // While out.
+  Call* next = nullptr;          // In Binding::unflushed or Upstream::unflushed.
+  Call* previous = nullptr;
+  std::unique_ptr<Parked> parked;
+  Debt debt;                          // While unflushed.
+  std::uint64_t origin_call = 0;      // Without binding: the id on the shard of the caller,
+  std::uint32_t origin_shard = 0;     // which is this.
+  std::uint32_t correlation = 0;      // Of the caller.
+  std::uint32_t upstream_stream = 0;  // What the instance knows it by.
+  std::uint32_t upstream_correlation = 0;
+  std::uint32_t request_cost = 0;  // Owed to the caller's stream until the request has left.
+  State state = State::routing;
+  std::uint8_t qos = protocol::kQosDefault;
+  std::uint8_t tried_count = 0;
+  bool cancelled = false;
+  bool notify = false;
+  bool found_busy = false;                            // Of those tried, one was.
+  std::array<std::uint64_t, kCallOffersMax> tried{};  // Instances that did not take it.
+};
+
+// A caller's `call` stream: its service and its lanes. It lives until the stream is over and the
+// last call was answered.
+struct Binding {
+  // By instance id; a local service counts as 0.
+  struct LaneOf {
+    std::uint64_t instance = 0;
+    Lane* lane = nullptr;
+  };
+
+  std::uint64_t id = 0;
+  ConnectionId connection = 0;
+  registry::Service* service = nullptr;
+  std::shared_ptr<const OpenInfo> open;
+  std::vector<LaneOf> lanes;
+  Call* unflushed = nullptr;
+  std::uint64_t checked_generation =
+      0;                     // Of the service, when the stream's METHOD was found in it.
+  std::uint64_t pinned = 0;  // Instance, with option PIN, once there was a request.
+  std::uint32_t stream = 0;
+  std::uint32_t outstanding = 0;
+  bool pin = false;
+  bool wait = false;
+  bool over = false;
+};
+
+// A binding's way to one instance, kept by the caller's shard.
+struct Lane {
+  std::uint64_t id = 0;
+  Binding* binding = nullptr;
+  registry::Instance* instance = nullptr;  // Null: a local service.
+  Upstream* upstream = nullptr;            // Null: on another shard.
+  Lane* idle_next = nullptr;               // While idle, oldest first.
+  Lane* idle_previous = nullptr;
+  protocol::Instant idle_since{};
+  std::uint32_t shard = 0;
+  std::uint32_t outstanding = 0;
+  bool idle = false;
+};
+
+// The same way, as the shard of the instance keeps it: its `call` stream there.
+struct Upstream {
+  std::uint64_t id = 0;
+  std::uint64_t lane = 0;  // On `origin_shard`.
+  std::shared_ptr<const OpenInfo> open;
+  registry::Instance* instance = nullptr;  // Null: a local service,
+  LocalService* service = nullptr;         // which is this,
+  const LocalServiceInfo* info = nullptr;  // with these methods.
+  Call* unflushed = nullptr;               // Notifies that wait for credit.
+  std::uint32_t origin_shard = 0;
+  std::uint32_t stream = 0;  // 0: not open now.
+  std::uint32_t outstanding = 0;
+};
+
+// A stream between a caller and a local service. On the caller's shard it has a connection, on
+// shard 0 a service.
+struct Link {
+  std::uint64_t id = 0;
+  ConnectionId connection = 0;  // 0: the caller is on `origin_shard`,
+  std::uint64_t origin = 0;     // where the stream has this id.
+  LocalService* service = nullptr;
+  std::shared_ptr<const OpenInfo> open;
+  std::vector<std::byte> assembly;      // Parts of a message to the service.
+  std::deque<std::uint32_t> unflushed;  // Bytes of each message that waits in the session.
+  std::uint64_t unsent = 0;             // Bytes on another shard that have not left it.
+  std::size_t backlogged = 0;           // Messages in Connection::backlog.
+  std::uint32_t origin_shard = 0;
+  std::uint32_t stream = 0;
+  bool far = false;         // The service is on shard 0, which this is not.
+  bool refused = false;     // Answered with an error; what still comes is dropped.
+  bool stopped = false;     // send() said stop.
+  bool node_ended = false;  // The service sent END or RESET.
+  bool muted = false;       // The service reset it: no callback any more.
+};
+
+}  // namespace valkyrie::router

@@ -1,0 +1,121 @@
+// What the routers of a node's shards say to each other. The embedding carries the messages, each
+// pair's in the order in which they were sent, none lost.
+//
+// Calls and streams are named by the id their origin gave them, in both directions: the origin is
+// the shard of the caller's connection. A lane is one caller's stream towards one instance.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "protocol/constants.h"
+#include "server/registry/instance.h"
+
+namespace valkyrie::router {
+
+// What a lane or stream needs to know of the STREAM_OPEN it serves. Immutable, shared by pointer.
+struct OpenInfo {
+  std::string target;               // SERVICE.
+  std::string method;               // METHOD; empty: each request has its own.
+  std::vector<std::byte> metadata;  // For the STREAM_OPEN of the next hop.
+  std::uint8_t qos = protocol::kQosDefault;
+  std::uint32_t shard = 0;       // Of the caller,
+  std::uint64_t connection = 0;  // its connection there,
+  std::string address;           // and who it is.
+  std::string identity;
+};
+
+// Metadata and payload in one buffer, whose memory the shards pass to and fro.
+struct Body {
+  std::vector<std::byte> bytes;
+  std::uint32_t metadata_bytes = 0;
+
+  // What a MetadataWriter wrote or parse_metadata() takes.
+  [[nodiscard]] std::span<const std::byte> metadata() const {
+    return std::span(bytes).first(metadata_bytes);
+  }
+  // All after that.
+  [[nodiscard]] std::span<const std::byte> payload() const {
+    return std::span(bytes).subspan(metadata_bytes);
+  }
+};
+
+// Why a shard could not give a call to the instance it was sent to.
+enum class RefusalReason : std::uint8_t {
+  gone,       // The instance is no longer there, or its connection drains.
+  busy,       // It has all the calls it takes, or its connection is full.
+  too_large,  // Its peer does not accept a message this long.
+};
+
+// One message. Which fields count is said beside each type.
+struct ShardMessage {
+  // What it is about.
+  enum class Type : std::uint8_t {
+    // Shard 0 to all: `route`. Answered by route_applied.
+    route,
+    // `number`: the revision that was applied.
+    route_applied,
+    // Origin to owner: `lane`, `number` (instance id, or index of a local service), `open`.
+    lane_open,
+    // Origin to owner: `lane` has no call left and takes none any more.
+    lane_close,
+    // Origin to owner: `id` (call), `lane`, `qos`, `bytes` (cost), `body`.
+    request,
+    // The same without an answer; `id` is 0.
+    notify,
+    // Owner to origin: `id`, `reason`, `body` and `bytes` of the request as they were.
+    refused,
+    // Owner to origin: `id`, `lane`, `qos`, `stream` and `bytes` (upstream, to give back), `body`.
+    response,
+    // Origin to owner: `id`; with `more` the answer is not wanted either.
+    cancel,
+    // Owner to origin: `lane`, `bytes` of requests have left.
+    request_credit,
+    // Origin to owner: `lane`, `stream`, `bytes` of responses have left.
+    response_credit,
+    // Origin to shard 0: `id` (stream), `number` (index of the local service), `open`.
+    stream_open,
+    // Either way: `id`, `qos`, `more`, `bytes` (cost, to shard 0 only), `body`.
+    stream_data,
+    // Either way: `id`; from shard 0 `body` has the STATUS.
+    stream_end,
+    // From shard 0: `id`, `code`, `body` (payload: text).
+    stream_reset,
+    // To shard 0: `id`, `code`: the stream is over. Nothing about it follows.
+    stream_closed,
+    // From shard 0: `id`, `bytes` were consumed.
+    stream_credit,
+    // To shard 0: `id`, `bytes` have left towards the peer.
+    stream_sent,
+  };
+
+  Type type = Type::route;
+  std::uint8_t qos = protocol::kQosDefault;
+  bool more = false;
+  RefusalReason reason = RefusalReason::gone;
+  protocol::CloseCode code = protocol::CloseCode::none;
+  std::uint32_t stream = 0;
+  std::uint32_t bytes = 0;
+  std::uint64_t id = 0;
+  std::uint64_t lane = 0;
+  std::uint64_t number = 0;
+  Body body;
+  std::shared_ptr<const OpenInfo> open;
+  std::shared_ptr<const registry::RouteUpdate> route;
+};
+
+// Takes messages for other shards.
+class Outbox {
+ public:
+  // Sends to `shard`, which is not the sender's own. May queue, never fails.
+  virtual void send(std::uint32_t shard, ShardMessage&& message) = 0;
+
+ protected:
+  ~Outbox() = default;
+};
+
+}  // namespace valkyrie::router
