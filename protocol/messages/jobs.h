@@ -33,6 +33,9 @@ inline constexpr std::size_t kNameBytesMax = 256;
 inline constexpr std::size_t kTextBytesMax = 1024;
 // Bytes of output in one Chunk or Output, so that a chunk is one frame under the smallest limit.
 inline constexpr std::size_t kChunkBytesMax = 32u << 10;
+// What a chunk costs of its attempt's window beside its data, so that tiny chunks cannot multiply
+// memory.
+inline constexpr std::uint64_t kChunkCostBytes = 256;
 // Signals and survivors an Evidence lists; a cancel sends few, survivors beyond these are counted
 // in its text.
 inline constexpr std::size_t kEvidenceEntriesMax = 64;
@@ -370,7 +373,8 @@ struct Start {
   bool operator==(const Start&) const = default;
 };
 
-// Output bytes the attempt may have sent in total; only rises.
+// Output the attempt may have sent in total, each chunk counting kChunkCostBytes and its data; only
+// rises.
 struct Window {
   std::uint64_t token = 0;
   std::uint64_t output_limit = 0;

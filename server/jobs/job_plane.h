@@ -45,9 +45,6 @@ inline constexpr std::size_t kEndedJobsKept = 1000;
 // What an attempt may have sent beyond what its reader took, in chunk cost: what the node holds for
 // a reader that does not read.
 inline constexpr std::uint64_t kOutputWindowBytes = 256u << 10;
-// What a chunk costs of the window beside its data, so that tiny chunks cannot multiply memory.
-inline constexpr std::uint64_t kChunkCostBytes = 256;
-
 // Times of a job that asks for none, and the plane's own patience.
 inline constexpr protocol::Duration kTimeoutQueueDefault = std::chrono::hours(24);
 inline constexpr protocol::Duration kTimeoutStartDefault = std::chrono::minutes(5);

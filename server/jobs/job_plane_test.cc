@@ -304,13 +304,13 @@ TEST_F(JobPlaneTest, output_waits_for_its_reader_within_the_window) {
   const std::uint64_t chunk_bytes = messages::kChunkBytesMax;
   std::uint64_t sent = 0;
   std::uint64_t cost = 0;
-  while (cost + chunk_bytes + kChunkCostBytes <= start.output_limit) {
+  while (cost + chunk_bytes + messages::kChunkCostBytes <= start.output_limit) {
     ASSERT_TRUE(plane->runner_message(1,
                                       messages::Chunk{start.token, messages::OutputStream::out,
                                                       sent, std::string(chunk_bytes, 'a')},
                                       now));
     sent += chunk_bytes;
-    cost += chunk_bytes + kChunkCostBytes;
+    cost += chunk_bytes + messages::kChunkCostBytes;
   }
   EXPECT_TRUE(sent_to(1).empty()) << "nothing was read, so nothing more may come";
   std::uint64_t read = 0;
@@ -343,7 +343,7 @@ TEST_F(JobPlaneTest, output_beyond_the_window_ends_the_runner) {
   }
   ASSERT_FALSE(last.has_value());
   EXPECT_EQ(last.error().code, StatusCode::resource_exhausted);
-  EXPECT_EQ(sent, kOutputWindowBytes / (kChunkCostBytes + 1));
+  EXPECT_EQ(sent, kOutputWindowBytes / (messages::kChunkCostBytes + 1));
   EXPECT_EQ(result_of(10).reason, EndReason::runner_lost);
 }
 

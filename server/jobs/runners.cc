@@ -19,7 +19,9 @@ std::unexpected<Refused> refuse(StatusCode code, std::string text) {
   return std::unexpected(Refused{code, std::move(text)});
 }
 
-std::uint64_t cost_of(const messages::Chunk& chunk) { return kChunkCostBytes + chunk.data.size(); }
+std::uint64_t cost_of(const messages::Chunk& chunk) {
+  return messages::kChunkCostBytes + chunk.data.size();
+}
 
 // Messages that wait for a runner to read, at most: four for each slot it may have.
 constexpr std::size_t kRunnerOutboxMax = 4u * messages::kRunnerSlotsMax;
@@ -296,11 +298,15 @@ void JobPlane::assign(Row row, RunnerId id, Instant now) {
   save(live, before);
   attempts_[token] = {.job = live.id, .runner = id, .cost_limit = kOutputWindowBytes};
   runner.tokens.insert(token);
-  send(id, messages::Start{.token = token,
-                           .job = live.id.text(),
-                           .attempt = live.status.attempt,
-                           .spec = store_.find(live.id)->spec,
-                           .output_limit = kOutputWindowBytes});
+  messages::Start start{.token = token,
+                        .job = live.id.text(),
+                        .attempt = live.status.attempt,
+                        .spec = store_.find(live.id)->spec,
+                        .output_limit = kOutputWindowBytes};
+  // The runner enforces it, and must not need to know the node's default.
+  const auto run_ms = std::chrono::duration_cast<std::chrono::milliseconds>(live.timeout_run);
+  start.spec.timeout_run_ms = static_cast<std::uint64_t>(run_ms.count());
+  send(id, std::move(start));
   set_deadline(live, now + live.timeout_start);
   emit(live, messages::Assigned{runner.hello.name, live.status.attempt,
                                 static_cast<std::uint64_t>((now - live.submitted).count())});
@@ -326,7 +332,7 @@ void JobPlane::took_output(std::uint64_t token, std::uint64_t cost) {
 
 bool JobPlane::waits_for_reader(const Live& live) const {
   const Attempt& attempt = attempts_.at(live.status.token);
-  const std::uint64_t largest = kChunkCostBytes + messages::kChunkBytesMax;
+  const std::uint64_t largest = messages::kChunkCostBytes + messages::kChunkBytesMax;
   return live.submitter && attempt.cost_received + largest > attempt.cost_limit;
 }
 
