@@ -589,12 +589,12 @@ inline constexpr std::uint32_t kRequestsInFlightMax = 65536;
 
 // Credit of a stream at its start. Over it: GOAWAY flow_control.
 inline constexpr std::uint32_t kStreamCreditBytesDefault = 65536;
-inline constexpr std::uint32_t kStreamCreditBytesMin = 32768;
+inline constexpr std::uint32_t kStreamCreditBytesMin = 65536;
 inline constexpr std::uint32_t kStreamCreditBytesMax = 16777216;
 
 // Credit of a connection at its start. Over it: GOAWAY flow_control.
 inline constexpr std::uint32_t kConnectionCreditBytesDefault = 262144;
-inline constexpr std::uint32_t kConnectionCreditBytesMin = 32768;
+inline constexpr std::uint32_t kConnectionCreditBytesMin = 65536;
 inline constexpr std::uint32_t kConnectionCreditBytesMax = 67108864;
 
 // Bytes a receiver holds for a session. Over it: newest incomplete message refused, then the

@@ -49,6 +49,7 @@ void SessionCore::written(std::size_t bytes, Instant now) {
     blocked_since_ = now;
   }
   if (!blocked_.empty()) pump_blocked();
+  close_if_drained();
 }
 
 Session::Session(Role role, const SessionConfig& config, BufferPool& pool, Instant now)

@@ -111,6 +111,7 @@ bool SessionCore::on_reset(const FrameHeader& header, Body body, std::uint32_t s
 
 bool SessionCore::on_cancel(const FrameHeader& header, std::uint32_t slot) {
   Stream& stream = streams[slot];
+  if (stream.discarding) return false;  // Its request may be among what was discarded.
   if (header.correlation > stream.correlation_taken) {
     return fail(CloseCode::protocol_violation, "cancel of no request");
   }
