@@ -14,6 +14,7 @@
 
 #include "protocol/buffer_pool.h"
 #include "protocol/metadata.h"
+#include "transport/listener.h"
 
 namespace valkyrie::transport {
 namespace {
@@ -152,6 +153,30 @@ struct Accepted : World {
   std::unique_ptr<Connection> connection;
 };
 
+// What a dialer says, caught on its way.
+struct Spoken {
+  Spoken() {
+    World world;
+    Log log;
+    SocketPair pair;
+    const auto dialer = world.connect(std::move(pair.a), Role::dialer, log);
+    world.turn();
+    hello = read_all(pair.b);
+    dialer->session().close(CloseCode::forbidden);
+    world.turn();
+    goaway = read_all(pair.b);
+  }
+  static std::string read_all(const Socket& socket) {
+    std::string text(4096, '\0');
+    const ssize_t got = ::read(socket.fd(), text.data(), text.size());
+    EXPECT_GT(got, 20);
+    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return text;
+  }
+  std::string hello;
+  std::string goaway;
+};
+
 TEST(Connection, a_call_goes_through_and_comes_back) {
   Greeted world;
   const std::uint32_t stream = world.open_call();
@@ -216,19 +241,9 @@ TEST(Connection, the_door_is_found_from_single_bytes) {
 }
 
 TEST(Connection, a_hello_in_single_bytes_is_understood) {
-  // What a dialer says, caught on its way.
-  World other;
-  Log dialer_log;
-  SocketPair pair;
-  const auto dialer = other.connect(std::move(pair.a), Role::dialer, dialer_log);
-  other.turn();
-  std::string hello(4096, '\0');
-  const ssize_t size = ::read(pair.b.fd(), hello.data(), hello.size());
-  ASSERT_GT(size, 20);
-  hello.resize(static_cast<std::size_t>(size));
-
+  const Spoken spoken;
   Accepted world;
-  for (const char byte : hello) world.put(std::string_view(&byte, 1));
+  for (const char byte : spoken.hello) world.put(std::string_view(&byte, 1));
   EXPECT_EQ(world.log.count(EventType::ready), 1u);
 }
 
@@ -391,12 +406,94 @@ TEST(Connection, an_orderly_drain_closes_both_sides) {
   EXPECT_EQ(to_string(*world.dialer_log.reason), "draining");
 }
 
-TEST(Connection, an_idle_connection_is_kept_alive_and_a_dead_one_is_found) {
+TEST(Connection, an_idle_connection_is_kept_alive_and_owns_no_output_memory) {
   Greeted world;
   for (int i = 0; i < 10; ++i) world.advance(seconds{30});
   EXPECT_EQ(world.dialer_log.closed, 0);
   EXPECT_EQ(world.acceptor_log.closed, 0);
-  EXPECT_EQ(world.pool.in_use(), 0u) << "an idle session owns no output memory";
+  EXPECT_EQ(world.pool.in_use(), 0u);
+}
+
+TEST(Connection, a_peer_that_is_silent_for_three_keepalive_intervals_is_dead) {
+  World here;
+  World there;  // Turned for the hello, and then never again.
+  Log log;
+  Log other;
+  SocketPair pair;
+  const auto connection = here.connect(std::move(pair.a), Role::acceptor, log);
+  const auto peer = there.connect(std::move(pair.b), Role::dialer, other);
+  for (int i = 0; i < 3; ++i) {
+    there.turn(1);
+    here.turn(1);
+  }
+  ASSERT_EQ(log.count(EventType::ready), 1u);
+  here.advance(seconds{60});
+  here.advance(seconds{29});
+  EXPECT_EQ(log.count(EventType::closed), 0u);
+  here.advance(seconds{1});
+  EXPECT_EQ(log.count(EventType::closed), 1u) << "told at once, not after the lingering";
+  here.advance(seconds{2});
+  ASSERT_EQ(log.closed, 1);
+  EXPECT_EQ(to_string(*log.reason), "keepalive_timeout");
+}
+
+TEST(Connection, the_reason_sent_before_a_peer_vanished_is_found_after_a_failed_write) {
+  const Spoken spoken;
+  Accepted world;
+  // The peer is gone between the read and the write of one turn.
+  world.log.on = [&](Connection&, const Event& event) {
+    if (event.type != EventType::ready) return;
+    EXPECT_GT(::write(world.peer.fd(), spoken.goaway.data(), spoken.goaway.size()), 0);
+    world.peer.close();
+  };
+  world.put(spoken.hello);
+  ASSERT_EQ(world.log.closed, 1);
+  EXPECT_EQ(to_string(*world.log.reason), "forbidden");
+}
+
+TEST(Connection, a_peer_that_cannot_be_written_to_is_closed_even_if_it_never_ends) {
+  const Spoken spoken;
+  Accepted world;
+  ::shutdown(world.peer.fd(), SHUT_RD);
+  world.put(spoken.hello);
+  world.advance(milliseconds{1999});
+  EXPECT_EQ(world.log.closed, 0);
+  world.advance(milliseconds{1});
+  ASSERT_EQ(world.log.closed, 1);
+  EXPECT_EQ(world.log.reason->cause, CloseCause::io_error);
+  EXPECT_EQ(world.log.reason->error, std::errc::broken_pipe);
+}
+
+TEST(Connection, a_broken_connection_is_an_io_error) {
+  World world;
+  const auto listener = Listener::listen({.kind = AddressKind::tcp, .host = "127.0.0.1"});
+  ASSERT_TRUE(listener.has_value());
+  const SocketAddress target = resolve(listener->address())->front();
+  Socket peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(peer.fd(), target.get(), target.size), 0);
+  Log log;
+  const auto connection = world.connect(
+      Socket(::accept4(listener->fd(0), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)),
+      Role::acceptor, log);
+  EXPECT_FALSE(connection->peer_credentials().has_value());
+  EXPECT_EQ(connection->peer_name().substr(0, 10), "127.0.0.1:");
+  // Closing with lingering off sends a reset instead of an end.
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(peer.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  peer.close();
+  world.turn();
+  ASSERT_EQ(log.closed, 1);
+  EXPECT_EQ(to_string(*log.reason), "io_error");
+  EXPECT_EQ(log.reason->error, std::errc::connection_reset);
+}
+
+TEST(Connection, a_drain_before_the_door_closes_in_silence) {
+  Accepted world;
+  world.connection->session().close(CloseCode::draining);
+  world.turn();
+  ASSERT_EQ(world.log.closed, 1);
+  EXPECT_EQ(to_string(*world.log.reason), "draining");
+  EXPECT_EQ(world.take(), "");
 }
 
 }  // namespace
