@@ -229,6 +229,7 @@ void JobPlane::expire(Row row, Instant now) {
   end_job(row, {.state = cancelled ? JobState::cancel_unverified : JobState::failed,
                 .reason = live.stop->reason,
                 .text = live.stop->text + "; its runner gave no proof in time",
+                .output_bytes = attempts_.at(live.status.token).received,
                 .evidence = {.method = "presumed"}});
 }
 
