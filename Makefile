@@ -45,6 +45,13 @@ lint:  ## format, scripts/tidy, generated files, scripts, warnings of the second
 	@scripts/bootstrap build test lint
 	@JOBS=$(JOBS) CLANG=$(CLANG) scripts/lint
 
+.PHONY: analyze
+analyze:  ## clang-tidy over the product's sources (minutes; not part of lint)
+	@scripts/bootstrap build test lint
+	@$(call configure,build-lint,$(CLANG),-DCMAKE_BUILD_TYPE=Lint -DVALKYRIE_CHECK_HEADERS=ON)
+	@git ls-files '*.cc' | grep -vE '_(test|fuzz|bench)\.cc$$|^(tests|bench|examples|cmake)/' | \
+		xargs -r -P $(JOBS) -n 1 clang-tidy-19 -p build-lint --quiet
+
 .PHONY: format
 format:  ## rewrite every C++ file in the tree's format
 	@scripts/bootstrap lint

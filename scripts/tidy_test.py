@@ -261,6 +261,9 @@ class Includes(unittest.TestCase):
         self.assertEqual(rules(list_file), set())
         self.assertIn("dead-file", rules(list_file | {"protocol/b.cc": "int x;\n"}))
         self.assertIn("dead-file", rules(list_file | {"protocol/aa.cc": "int x;\n"}))
+        loop = {"protocol/CMakeLists.txt": "foreach(x a)\nf(${x} ${x}_fuzz.cc)\nendforeach()\n"}
+        self.assertEqual(rules(loop | {"protocol/a_fuzz.cc": "int x;\n"}), set())
+        self.assertIn("dead-file", rules(loop | {"protocol/b_fuzz.cc": "int x;\n"}))
         header = {"protocol/a.h": HEADER + "// X.\nint x();\n"}
         self.assertEqual(rules(header), {"dead-file"})
         user = {"protocol/a.cc": '#include "protocol/a.h"\n'}
@@ -314,6 +317,7 @@ class Comments(unittest.TestCase):
             "// A.\nclass A {\n public:\n  A() = default;\n  ~A();\n  A(const A&) = delete;\n};",
             "// A.\nclass A {\n public:\n  bool operator==(const A&) const = default;\n};",
             "// A.\nclass A {\n public:\n  explicit A(int x);\n};",
+            "// A.\nstruct A {\n  bool empty() const;\n};",
             "// A.\nclass A : B {\n public:\n  void f() override;\n};",
             "// A.\nstruct A {\n  int x = 0;\n  std::vector<int> y{};\n};",
             "namespace detail {\nvoid f();\n}",

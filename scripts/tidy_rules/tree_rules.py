@@ -22,16 +22,27 @@ def own_header_first(sources):
             yield source.finding(number, "own-header-first", f'"{expected}" comes first')
 
 
+def _names(cmake_text, file_name):
+    """Whether a CMake text names the file, whole or as a word with a suffix: ${name}_fuzz.cc."""
+
+    def word(text):
+        return re.search(rf"(?<![\w-]){re.escape(text)}(?![\w-])", cmake_text)
+
+    suffixes = set(re.findall(r"\$\{\w+\}(\w*\.cc)", cmake_text))
+    return word(file_name) or any(
+        file_name.endswith(suffix) and word(file_name.removesuffix(suffix)) for suffix in suffixes
+    )
+
+
 def dead_sources(sources):
     """A .cc that no CMake file of its folder or above names is never compiled."""
     lists = {p: s.text for p, s in sources.items() if p.endswith(("CMakeLists.txt", ".cmake"))}
     for source in sources.values():
         if not source.name.endswith(".cc"):
             continue
-        word = re.compile(rf"(?<![\w-]){re.escape(source.name)}(?![\w-])")
         folders = {"/".join(source.parts[:depth]) for depth in range(len(source.parts))}
         near = (text for path, text in lists.items() if path.rpartition("/")[0] in folders)
-        if not any(word.search(text) for text in near):
+        if not any(_names(text, source.name) for text in near):
             yield source.finding(0, "dead-file", "no CMakeLists.txt names it")
 
 
