@@ -70,12 +70,24 @@ void OutputQueue::append(Lane& lane, std::uint16_t index, std::span<const std::b
 Ticket OutputQueue::push(std::uint16_t index, const FrameHeader& header,
                          std::span<const std::byte> metadata, std::span<const std::byte> payload) {
   Lane& lane = lanes_[index];
-  std::byte* at = reserve(lane, index, kHeaderBytes);
-  encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
-  append(lane, index, metadata);
-  append(lane, index, payload);
   const std::size_t size = kHeaderBytes + metadata.size() + payload.size();
   VALKYRIE_ASSERT(size == kHeaderBytes + header.body_bytes);
+  const bool fits = lane.tail != nullptr && Chunk::kBytes - lane.tail->end >= size;
+  std::byte* at = reserve(lane, index, static_cast<std::uint32_t>(fits ? size : kHeaderBytes));
+  encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
+  if (fits) {
+    at += kHeaderBytes;
+    if (!metadata.empty()) std::memcpy(at, metadata.data(), metadata.size());
+    if (!payload.empty()) std::memcpy(at + metadata.size(), payload.data(), payload.size());
+  } else {
+    append(lane, index, metadata);
+    append(lane, index, payload);
+  }
+  const FrameProperties& type = properties(header.type);
+  if (!type.control && !type.ignorable) {
+    lane.credited_bytes += size;
+    ++lane.credited_frames;
+  }
   lane.pushed += size;
   queued_ += size;
   ++lane.frames;
@@ -86,7 +98,7 @@ Ticket OutputQueue::push(std::uint16_t index, const FrameHeader& header,
 
 std::uint64_t OutputQueue::drop(std::uint16_t index, std::uint32_t stream,
                                 std::uint32_t correlation) {
-  const Lane& lane = lanes_[index];
+  Lane& lane = lanes_[index];
   std::uint64_t dropped = 0;
   Chunk* chunk = lane.head;
   std::uint32_t offset = lane.offset;
@@ -100,6 +112,7 @@ std::uint64_t OutputQueue::drop(std::uint16_t index, std::uint32_t stream,
         (correlation == 0 || load_u32(header + 16) == correlation)) {
       header[0] = kDropped;
       dropped += kHeaderBytes + load_u32(header + 12);
+      lane.has_dropped = true;
     }
     std::uint32_t left = static_cast<std::uint32_t>(kHeaderBytes) + load_u32(header + 12);
     while (left > chunk->end - offset) {
@@ -233,6 +246,11 @@ void OutputQueue::take(Lane& lane, bool keep) {
   queued_ -= head.size;
   --lane.frames;
   --frames_queued_;
+  if (head.credited) {
+    lane.credited_bytes -= head.size;
+    --lane.credited_frames;
+  }
+  if (lane.frames == 0) lane.has_dropped = false;
   const bool is_class_lane = &lane - lanes_.data() > kOpenLane;
   if (is_class_lane) --frames_in_class_[lane.qos_class];
   if (keep) account(lane, head, is_class_lane);
@@ -255,19 +273,46 @@ void OutputQueue::account(Lane& lane, const Head& head, bool is_class_lane) {
   ++frames_chosen_;
   lane.served_at = frames_chosen_;
   if (!head.credited) return;
-  ++credited_frames_;
   const bool critical = is_class_lane
                             ? lane.qos_class == 0
                             : std::to_integer<unsigned>(lane.head->data[lane.offset + 5]) < 32;
-  if (!critical) connection_credit_ -= head.size;
-  const std::int64_t size = head.size;
-  critical_allowance_ += size * kCriticalSharePercent / 100 - (critical ? size : 0);
-  critical_allowance_ =
-      std::clamp(critical_allowance_, std::int64_t{0}, std::int64_t{kCriticalBurstBytes});
+  charge(head.size, 1, critical);
   if (is_class_lane) {
     std::uint8_t& since = since_longest_[lane.qos_class];
     since = since + 1u >= kLongestWaiterInterval ? 0 : static_cast<std::uint8_t>(since + 1);
   }
+}
+
+void OutputQueue::charge(std::uint64_t bytes, std::uint32_t frames, bool critical) {
+  credited_frames_ += frames;
+  if (!critical) connection_credit_ -= bytes;
+  const auto size = static_cast<std::int64_t>(bytes);
+  critical_allowance_ += size * kCriticalSharePercent / 100 - (critical ? size : 0);
+  critical_allowance_ =
+      std::clamp(critical_allowance_, std::int64_t{0}, std::int64_t{kCriticalBurstBytes});
+}
+
+// The usual case needs no choice: all that waits is in one lane and may go. Its frames are not
+// even looked at.
+bool OutputQueue::take_all(Lane& lane, std::size_t budget) {
+  const std::uint64_t size = lane.pushed - lane.departed;
+  const bool critical = lane.qos_class == 0;
+  if (lane.frames != frames_queued_ || lane.has_dropped || unwritten_ + size > budget) return false;
+  if (!critical && lane.credited_bytes > connection_credit_) return false;
+  for (advance_chunk(lane); lane.offset < lane.head->end; advance_chunk(lane)) {
+    emit(lane.head, lane.offset, lane.head->end - lane.offset);
+    lane.offset = lane.head->end;
+  }
+  charge(lane.credited_bytes, lane.credited_frames, critical);
+  frames_chosen_ += lane.frames;
+  lane.served_at = frames_chosen_;
+  lane.departed = lane.pushed;
+  frames_in_class_[lane.qos_class] -= lane.frames;
+  lane.frames = lane.credited_frames = 0;
+  lane.credited_bytes = 0;
+  queued_ = 0;
+  frames_queued_ = 0;
+  return true;
 }
 
 void OutputQueue::emit(Chunk* chunk, std::uint32_t offset, std::uint32_t size) {
@@ -287,14 +332,8 @@ std::size_t OutputQueue::gather(std::span<std::span<const std::byte>> pieces, st
          segments_.size() - first_segment_ < kSegmentsMax) {
     Lane* lane = choose();
     if (lane == nullptr) break;
-    take(*lane, /*keep=*/true);
-    // The usual case needs no choice: all that waits is in one lane.
-    while (lane->frames == frames_queued_ && lane->frames > 0 && unwritten_ < budget &&
-           segments_.size() - first_segment_ < kSegmentsMax) {
-      const Head head = head_of(*lane);
-      if (head.dropped || !affordable(*lane, head)) break;
-      take(*lane, /*keep=*/true);
-    }
+    const bool is_class_lane = lane - lanes_.data() > kOpenLane;
+    if (!is_class_lane || !take_all(*lane, budget)) take(*lane, /*keep=*/true);
   }
   const std::size_t count = std::min(pieces.size(), segments_.size() - first_segment_);
   for (std::size_t i = 0; i < count; ++i) {

@@ -85,13 +85,16 @@ class OutputQueue {
   struct Lane {
     Chunk* head = nullptr;
     Chunk* tail = nullptr;
-    std::uint32_t offset = 0;     // Read position in `head`.
-    std::uint32_t frames = 0;     // Queued, dropped ones too.
-    std::uint64_t pushed = 0;     // Bytes ever queued.
-    std::uint64_t departed = 0;   // Bytes ever chosen or dropped.
-    std::uint64_t served_at = 0;  // frames_chosen_ when it was last served.
+    std::uint32_t offset = 0;          // Read position in `head`.
+    std::uint32_t frames = 0;          // Queued, dropped ones too.
+    std::uint64_t pushed = 0;          // Bytes ever queued.
+    std::uint64_t departed = 0;        // Bytes ever chosen or dropped.
+    std::uint64_t served_at = 0;       // frames_chosen_ when it was last served.
+    std::uint64_t credited_bytes = 0;  // Of the queued frames, those that cost credit.
+    std::uint32_t credited_frames = 0;
     std::uint8_t qos_class = 0;
     std::uint8_t urgency = 0;
+    bool has_dropped = false;
   };
   struct Segment {
     Chunk* chunk;
@@ -117,7 +120,9 @@ class OutputQueue {
   Lane* choose_by_deficit();
   Lane* sendable(Lane* lane);
   void take(Lane& lane, bool keep);
+  bool take_all(Lane& lane, std::size_t budget);
   void account(Lane& lane, const Head& head, bool is_class_lane);
+  void charge(std::uint64_t bytes, std::uint32_t frames, bool critical);
   void advance_chunk(Lane& lane);
   void emit(Chunk* chunk, std::uint32_t offset, std::uint32_t size);
   void settle(Chunk* chunk);

@@ -165,6 +165,7 @@ bool SessionCore::on_stream_limit(Body body) {
   if (highest <= local_id_max_) return false;
   local_id_max_ = highest;
   stream_limit_event_ = std::exchange(stream_limit_hit_, false);
+  attention_ = attention_ || stream_limit_event_;
   return false;
 }
 

@@ -78,6 +78,7 @@ class SessionCore {
   using Body = std::span<const std::byte>;
 
   // session_receive.cc
+  void forget_delivered();
   bool next_frame();
   bool frame_from_partial();
   bool take_header(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header);
@@ -143,7 +144,8 @@ class SessionCore {
   std::expected<Stream*, SendError> sendable(std::uint32_t id, StreamKind kind, bool opener,
                                              const Outgoing& message);
   std::expected<Sent, SendError> send_message(std::uint32_t slot, const FrameHeader& header,
-                                              const Outgoing& message);
+                                              const Outgoing& message,
+                                              std::uint32_t request = FlatIndex::kNone);
   std::expected<Sent, SendError> send_answer(std::uint32_t slot, std::uint32_t correlation,
                                              const Outgoing& answer);
   void push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload);
@@ -208,6 +210,7 @@ class SessionCore {
   bool stream_limit_event_ = false;
   std::uint32_t goaway_last_stream_ = 0xFFFFFFFF;
   // Ends to report.
+  bool attention_ = false;  // next_queued_event() may have something.
   Fifo<std::uint32_t> dying_;
   Fifo<Request> failed_;
   std::unique_ptr<WaitingMessage> flushed_;

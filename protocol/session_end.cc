@@ -136,6 +136,7 @@ void SessionCore::finish_stream(std::uint32_t slot, EventType final_event, Close
   end_stall(slot);
   stream.dying = true;
   dying_.push(slot);
+  attention_ = true;
 }
 
 // A stream is closed once each side has sent END or RESET.
@@ -166,6 +167,7 @@ void SessionCore::fail_request(std::uint32_t slot, StatusCode status, CloseCode 
   request.outcome = outcome;
   outgoing.erase(streams[request.stream_slot].outgoing, slot);
   failed_.push(request);
+  attention_ = true;
 }
 
 // The peer broke a rule of the connection. Always false: the events are queued.
@@ -196,6 +198,7 @@ void SessionCore::push_goaway(CloseCode code, std::string_view text, std::uint32
 
 void SessionCore::end_session(CloseCode code, bool is_local) {
   state = State::closed;
+  attention_ = true;
   close_code_ = code;
   close_local_ = is_local;
   input_ = {};

@@ -1,5 +1,7 @@
 // Bytes to frames, the order of checks (docs/spec/framing.md), and who handles which frame.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "protocol/assert.h"
 #include "protocol/session_core.h"
@@ -33,13 +35,12 @@ void SessionCore::receive_eof(Instant now) {
 }
 
 const Event* SessionCore::poll_event() {
-  delivered_.reset();
-  if (partial_delivered_) {
-    partial_.clear();
-    partial_delivered_ = false;
-  }
+  if (partial_delivered_ || delivered_) forget_delivered();
   for (;;) {
-    if (next_queued_event()) return &event_;
+    if (attention_ || drain_until_) {
+      if (next_queued_event()) return &event_;
+      attention_ = false;
+    }
     if (state == State::closed) {
       input_ = {};
       return nullptr;
@@ -47,6 +48,13 @@ const Event* SessionCore::poll_event() {
     if (input_.empty()) return nullptr;
     if (next_frame()) return &event_;
   }
+}
+
+// The bytes that the last event borrowed are not looked at any more.
+void SessionCore::forget_delivered() {
+  delivered_.reset();
+  if (!std::exchange(partial_delivered_, false)) return;
+  partial_.clear();
 }
 
 // Handles what the input begins with. True if event_ is an event.

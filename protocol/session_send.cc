@@ -127,7 +127,7 @@ std::expected<Sent, SendError> SessionCore::send_request(std::uint32_t id,
   outgoing[at].stream_slot = slot;
   const FrameHeader header{
       .type = FrameType::request, .qos = request.qos, .correlation = correlation};
-  const auto sent = send_message(slot, header, request);
+  const auto sent = send_message(slot, header, request, at);
   if (!sent) {
     --streams[slot].correlation_sent;
     outgoing.erase(streams[slot].outgoing, at);
@@ -195,7 +195,8 @@ std::expected<Sent, SendError> SessionCore::send_data(std::uint32_t id, const Ou
 // Queues a message, whole if credit and room allow it, else behind what waits on its stream.
 std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
                                                          const FrameHeader& header,
-                                                         const Outgoing& message) {
+                                                         const Outgoing& message,
+                                                         std::uint32_t request) {
   Stream& stream = streams[slot];
   const std::size_t body = message.metadata.size() + message.payload.size();
   const std::uint64_t size = kHeaderBytes + body;
@@ -203,7 +204,10 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   if (!stream.waiting && body <= body_max() && stream.send_used + size <= stream.send_allowed &&
       queued + size <= config.limits.queued_bytes_max) {
     push_frame(stream, header, message.metadata, message.payload);
-    note_request(stream, header.correlation, stream.last_ticket, /*whole=*/true);
+    if (request != FlatIndex::kNone) {
+      outgoing[request].first = outgoing[request].last = stream.last_ticket;
+      outgoing[request].started = outgoing[request].queued = true;
+    }
     return Sent{.correlation = header.correlation};
   }
   // One message may always wait, however long.
@@ -318,6 +322,7 @@ void SessionCore::pop_waiting(Stream& stream) {
   WaitingMessage* const added = done.get();
   (flushed_ ? flushed_last_->next : flushed_) = std::move(done);
   flushed_last_ = added;
+  attention_ = true;
 }
 
 // Takes a request that waits out of its stream's messages.
