@@ -171,6 +171,7 @@ Listener::Listener(Listener&& other) noexcept
     : address_(std::move(other.address_)),
       sockets_(std::move(other.sockets_)),
       lock_(std::move(other.lock_)),
+      lock_path_(std::exchange(other.lock_path_, {})),
       socket_path_(std::exchange(other.socket_path_, {})) {}
 
 Listener& Listener::operator=(Listener&& other) noexcept {
@@ -179,6 +180,7 @@ Listener& Listener::operator=(Listener&& other) noexcept {
   address_ = std::move(other.address_);
   sockets_ = std::move(other.sockets_);
   lock_ = std::move(other.lock_);
+  lock_path_ = std::exchange(other.lock_path_, {});
   socket_path_ = std::exchange(other.socket_path_, {});
   return *this;
 }
@@ -187,11 +189,8 @@ Listener::~Listener() { close(); }
 
 void Listener::close() {
   sockets_.clear();
-  if (!socket_path_.empty()) {
-    ::unlink(socket_path_.c_str());
-    ::unlink(lock_path_of(socket_path_).c_str());
-    socket_path_.clear();
-  }
+  if (!socket_path_.empty()) ::unlink(std::exchange(socket_path_, {}).c_str());
+  if (!lock_path_.empty()) ::unlink(std::exchange(lock_path_, {}).c_str());
   lock_.close();
 }
 
@@ -242,8 +241,8 @@ std::expected<Listener, TransportError> Listener::listen_unix(const Address& add
     auto lock = take_lock(path);
     if (!lock) return std::unexpected(std::move(lock.error()));
     listener.lock_ = std::move(*lock);
+    listener.lock_path_ = lock_path_of(path);
     if (auto cleared = clear_stale(path, target); !cleared) {
-      ::unlink(lock_path_of(path).c_str());
       return std::unexpected(std::move(cleared.error()));
     }
     listener.socket_path_ = path;

@@ -57,7 +57,8 @@ class Listener {
 
   Address address_;
   std::vector<Socket> sockets_;
-  Socket lock_;              // Of a Unix path: keeps `path`.lock locked.
+  Socket lock_;  // Of a Unix path: keeps `path`.lock locked.
+  std::string lock_path_;
   std::string socket_path_;  // Of a Unix path, once the file is ours.
 };
 

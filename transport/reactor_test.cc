@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "transport/scarcity.h"
+
 namespace valkyrie::transport {
 namespace {
 
@@ -168,6 +170,15 @@ TEST(Reactor, adding_a_descriptor_that_epoll_refuses_is_an_error) {
   const auto added = reactor->add(file.fd(), handler, Interest::read);
   ASSERT_FALSE(added.has_value());
   EXPECT_EQ(added.error(), std::errc::operation_not_permitted);
+}
+
+TEST(Reactor, without_descriptors_there_is_no_reactor) {
+  for (const unsigned left : {0u, 1u}) {
+    const testing::DescriptorsLeft scarce(left);
+    const auto reactor = Reactor::create();
+    ASSERT_FALSE(reactor.has_value());
+    EXPECT_EQ(reactor.error(), std::errc::too_many_files_open);
+  }
 }
 
 TEST(Reactor, end_of_turn_runs_once_for_many_requests_and_after_handlers_and_timers) {
