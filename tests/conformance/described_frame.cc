@@ -4,7 +4,6 @@
 
 #include "protocol/frame_body.h"
 #include "protocol/hello.h"
-#include "protocol/metadata.h"
 #include "tests/conformance/vector_file.h"
 
 namespace valkyrie::conformance {
@@ -23,17 +22,52 @@ void add(boost::json::object& to, const boost::json::object& from) {
   for (const auto& [key, value] : from) to[key] = value;
 }
 
+boost::json::object describe_options(const HelloOptions& options) {
+  return {{"frame_body_bytes", options.frame_body_bytes},
+          {"streams", options.streams},
+          {"keepalive_interval_ms", options.keepalive_interval_ms},
+          {"qos_ceiling", to_string(options.qos_ceiling)},
+          {"agent", options.agent}};
+}
+
 }  // namespace
+
+boost::json::object describe_metadata(const MetadataView& metadata) {
+  boost::json::object fields;
+  const Status status = metadata.status().value_or(Status{});
+  fields["status"] = to_string(status.code);
+  fields["outcome"] = to_string(status.outcome);
+  if (const auto service = metadata.service()) fields["service"] = *service;
+  if (const auto method = metadata.method()) fields["method"] = *method;
+  if (const auto deadline = metadata.deadline()) fields["deadline_ns"] = deadline->count();
+  boost::json::array pairs;
+  metadata.for_each_pair([&pairs](std::string_view name, std::string_view value) {
+    boost::json::value shown(value);
+    if (name.ends_with("-bin")) {
+      shown = boost::json::object{{"hex", hex_of(std::as_bytes(std::span(value)))}};
+    }
+    pairs.push_back(boost::json::array{name, shown});
+  });
+  if (!pairs.empty()) fields["pairs"] = pairs;
+  return fields;
+}
 
 boost::json::object describe_body(FrameType type, std::span<const std::byte> payload) {
   switch (type) {
     case FrameType::hello:
       if (const auto hello = decode_hello(payload)) {
-        return {{"version_min", hello->version_min}, {"version_max", hello->version_max}};
+        boost::json::object fields = describe_options(hello->options);
+        fields["version_min"] = hello->version_min;
+        fields["version_max"] = hello->version_max;
+        return fields;
       }
       return {};
     case FrameType::hello_ack:
-      if (const auto ack = decode_hello_ack(payload)) return {{"version", ack->version}};
+      if (const auto ack = decode_hello_ack(payload)) {
+        boost::json::object fields = describe_options(ack->options);
+        fields["version"] = ack->version;
+        return fields;
+      }
       return {};
     case FrameType::ping:
     case FrameType::pong:
@@ -77,9 +111,7 @@ boost::json::object describe_frame(const FrameHeader& header, std::span<const st
                              {"payload", hex_of(payload)},
                              {"payload_bytes", payload.size()}};
   const auto view = parse_metadata(metadata, header.type, MetadataReader::relay);
-  const Status status = view ? view->status().value_or(Status{}) : Status{};
-  fields["status"] = to_string(status.code);
-  fields["outcome"] = to_string(status.outcome);
+  add(fields, describe_metadata(view.value_or(MetadataView{})));
   add(fields, describe_body(header.type, payload));
   return fields;
 }

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "protocol/frame.h"
+#include "protocol/metadata.h"
 
 namespace valkyrie::conformance {
 
@@ -15,8 +16,12 @@ namespace valkyrie::conformance {
 [[nodiscard]] boost::json::object describe_body(protocol::FrameType type,
                                                 std::span<const std::byte> payload);
 
+// What metadata says: `status` and `outcome`; `service`, `method`, `deadline_ns` and `pairs` if
+// they are there. A pair is [name, text], or [name, {"hex": ...}] if its name ends in -bin.
+[[nodiscard]] boost::json::object describe_metadata(const protocol::MetadataView& metadata);
+
 // Fields of header, metadata, payload and body together: `type`, `stream`, `correlation`, `qos`,
-// `flags`, `payload`, `payload_bytes`, `status` and `outcome`, and those of describe_body().
+// `flags`, `payload`, `payload_bytes`, and those of describe_metadata() and describe_body().
 [[nodiscard]] boost::json::object describe_frame(const protocol::FrameHeader& header,
                                                  std::span<const std::byte> body);
 
