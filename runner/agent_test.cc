@@ -124,9 +124,11 @@ TEST_F(AgentTest, draining_takes_nothing_new_and_cancels_at_its_timeout) {
   ASSERT_TRUE(agent->receive(start(1, "echo ready; sleep 1000"), now()));
   run_until([this] { return !output[1].empty(); });
   said.clear();
-  agent->drain(now(), std::chrono::milliseconds(20));
   agent->drain(now(), std::chrono::hours(1));
+  agent->drain(now(), std::chrono::hours(9));
   ASSERT_TRUE(agent->receive(start(2, "exit 4"), now()));
+  run_until([this] { return results.size() == 1; });
+  agent->on_deadline(now() + std::chrono::hours(1));
   run_until([this] { return results.size() == 2; });
   ASSERT_TRUE(agent->receive(start(3, "true"), now()));
   take();
