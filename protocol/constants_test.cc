@@ -1,6 +1,8 @@
 #include "protocol/constants.h"
 
 #include <gtest/gtest.h>
+#include <set>
+#include <string_view>
 
 #include "protocol/assert.h"
 #include "protocol/time.h"
@@ -15,6 +17,30 @@ TEST(Constants, codes_map_to_the_status_the_caller_sees) {
   EXPECT_EQ(caller_status(static_cast<CloseCode>(60000)), StatusCode::unavailable);
   EXPECT_TRUE(proves_not_executed(CloseCode::refused));
   EXPECT_FALSE(proves_not_executed(CloseCode::draining));
+}
+
+// Every enumerator has a word of its own; other values have "unknown".
+template <typename Enum>
+void expect_distinct_words(std::size_t count, unsigned last = 255) {
+  std::set<std::string_view> words;
+  for (unsigned value = 0; value <= last; ++value) {
+    words.insert(to_string(static_cast<Enum>(value)));
+  }
+  EXPECT_EQ(words.size(), count + 1);
+  EXPECT_TRUE(words.contains("unknown"));
+}
+
+TEST(Constants, every_value_with_a_name_has_a_word_of_its_own) {
+  expect_distinct_words<FrameType>(22);
+  expect_distinct_words<CloseCode>(28, 65535);
+  expect_distinct_words<Outcome>(3);
+  expect_distinct_words<QosClass>(5);
+  expect_distinct_words<StreamKind>(4);
+  expect_distinct_words<MetadataKey>(20);
+  expect_distinct_words<HelloOption>(16, 65535);
+  expect_distinct_words<Feature>(1);
+  // One of the 17 statuses is called unknown itself.
+  expect_distinct_words<StatusCode>(16);
 }
 
 TEST(Constants, words_are_those_of_the_table) {

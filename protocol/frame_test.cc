@@ -84,6 +84,13 @@ TEST(FrameHeader, qos_byte_holds_class_and_urgency) {
   EXPECT_EQ(qos_urgency(0x9F), 31);
 }
 
+TEST(FrameHeader, costs_header_and_body_in_credit) {
+  EXPECT_EQ(request().credit_bytes(), 25u);
+  FrameHeader longest;
+  longest.body_bytes = 0xFFFFFFFF;
+  EXPECT_EQ(longest.credit_bytes(), 0x100000013u);
+}
+
 TEST(FrameCheck, fast_and_ordered_path_agree_on_every_single_byte_change) {
   for_each_known_type([](FrameType type) {
     const Bytes good = encoded(least(type));

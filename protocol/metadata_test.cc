@@ -286,6 +286,43 @@ TEST(MetadataWriter, holds_the_limits_it_would_be_refused_for) {
   EXPECT_EQ(over.finish().error(), MetadataWriteError::too_long);
 }
 
+TEST(MetadataWriter, writes_keys_without_a_name_that_all_may_ignore) {
+  std::array<std::byte, 16> buffer;
+  MetadataWriter writer(buffer);
+  writer.method("m");
+  writer.ignorable(kGreaseKey, bytes_of("vk"));
+  const auto view = parse_metadata(*writer.finish(), FrameType::request);
+  ASSERT_TRUE(view.has_value());
+  EXPECT_EQ(view->find(kGreaseKey)->size(), 2u);
+}
+
+TEST(MetadataWriter, a_value_beyond_the_length_field_is_too_long) {
+  std::vector<std::byte> buffer(1u << 17u);
+  MetadataWriter writer(buffer);
+  writer.ignorable(kGreaseKey, std::span(buffer).first(65536));
+  EXPECT_EQ(writer.finish().error(), MetadataWriteError::too_long);
+}
+
+TEST(MetadataWriter, an_identity_fits_its_limits_or_is_refused) {
+  std::array<std::byte, 1024> buffer;
+  MetadataWriter most(buffer);
+  most.identity({1, repeated(255), repeated(255)});
+  EXPECT_EQ(parse_metadata(*most.finish(), FrameType::stream_open)->identity()->subject.size(),
+            255u);
+  MetadataWriter tenant(buffer);
+  tenant.identity({1, repeated(256), ""});
+  EXPECT_EQ(tenant.finish().error(), MetadataWriteError::bad_value);
+  MetadataWriter both(buffer);
+  both.identity({1, repeated(255), repeated(256)});
+  EXPECT_EQ(both.finish().error(), MetadataWriteError::bad_value);
+}
+
+TEST(MetadataWriteErrors, have_words_of_their_own) {
+  EXPECT_EQ(to_string(MetadataWriteError::no_room), "no_room");
+  EXPECT_EQ(to_string(MetadataWriteError::too_long), "too_long");
+  EXPECT_EQ(to_string(MetadataWriteError::bad_value), "bad_value");
+}
+
 TEST(MetadataWriter, a_deadline_in_the_past_is_zero) {
   std::array<std::byte, 16> buffer;
   MetadataWriter writer(buffer);
