@@ -25,12 +25,12 @@ std::expected<Workspace, std::string> Workspace::create(const fs::path& parent,
   return workspace;
 }
 
-bool Workspace::remove() const {
+bool remove_tree(const fs::path& root) {
   std::error_code error;
-  fs::remove_all(root_, error);
+  fs::remove_all(root, error);
   if (!error) return true;
   // Tools such as Go's leave folders that even their owner may not change.
-  for (fs::recursive_directory_iterator at(root_, fs::directory_options::none, error), end;
+  for (fs::recursive_directory_iterator at(root, fs::directory_options::none, error), end;
        at != end; at.increment(error)) {
     std::error_code ignored;
     if (at->is_directory(ignored) && !at->is_symlink(ignored)) {
@@ -39,7 +39,7 @@ bool Workspace::remove() const {
     if (error) break;
   }
   error.clear();
-  fs::remove_all(root_, error);
+  fs::remove_all(root, error);
   return !error;
 }
 

@@ -7,6 +7,9 @@
 
 namespace valkyrie::runner {
 
+// Deletes a folder and all in it, folders without write permission too. False: something is left.
+[[nodiscard]] bool remove_tree(const std::filesystem::path& root);
+
 // A fresh folder with `work`, where the leader starts, and `tmp`. Removed by remove().
 class Workspace {
  public:
@@ -17,8 +20,8 @@ class Workspace {
   [[nodiscard]] std::filesystem::path work() const { return root_ / "work"; }
   [[nodiscard]] std::filesystem::path tmp() const { return root_ / "tmp"; }
 
-  // Deletes all of it, folders without write permission too. False: something is left.
-  [[nodiscard]] bool remove() const;
+  // As remove_tree.
+  [[nodiscard]] bool remove() const { return remove_tree(root_); }
 
  private:
   explicit Workspace(std::filesystem::path root) : root_(std::move(root)) {}

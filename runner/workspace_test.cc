@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "runner/work_folder.h"
+
 namespace valkyrie::runner {
 namespace {
 namespace fs = std::filesystem;
@@ -45,6 +47,20 @@ TEST_F(WorkspaceTest, a_name_in_use_or_an_unusable_parent_is_an_error_that_names
   EXPECT_NE(Workspace::create(parent, "job_1.1").error().find("job_1.1"), std::string::npos);
   std::ofstream(parent / "file") << "x";
   EXPECT_NE(Workspace::create(parent / "file", "job").error().find("file"), std::string::npos);
+}
+
+TEST_F(WorkspaceTest, a_work_folder_has_one_holder_and_begins_without_old_workspaces) {
+  ASSERT_TRUE(Workspace::create(parent, "job_old.1"));
+  std::ofstream(parent / "other") << "x";
+  {
+    const auto held = WorkFolder::open(parent);
+    ASSERT_TRUE(held.has_value()) << held.error();
+    EXPECT_FALSE(fs::exists(parent / "job_old.1"));
+    EXPECT_TRUE(fs::exists(parent / "other"));
+    EXPECT_NE(WorkFolder::open(parent).error().find("another runner"), std::string::npos);
+  }
+  EXPECT_TRUE(WorkFolder::open(parent));
+  EXPECT_NE(WorkFolder::open(parent / "other").error().find("--work-dir"), std::string::npos);
 }
 
 }  // namespace
