@@ -1,4 +1,4 @@
-// Addresses of nodes as users write them. Forms: docs/spec/transports.md, "Addresses".
+// Addresses of nodes as users write them.
 //
 //   valkyrie://host[:port]   plain TCP, port 22091 unless given
 //   host[:port]              the same, for loopback hosts only
@@ -15,12 +15,13 @@
 #include <sys/socket.h>
 #include <vector>
 
+#include "protocol/constants.h"
 #include "transport/transport_error.h"
 
 namespace valkyrie::transport {
 
 // 0x564B, "VK".
-inline constexpr std::uint16_t kPortDefault = 22091;
+inline constexpr std::uint16_t kPortDefault = protocol::kTcpPortDefault;
 
 // How a node is reached.
 enum class AddressKind : std::uint8_t { tcp, unix_path, unix_abstract };

@@ -65,7 +65,7 @@ class ConnectionHandler {
 struct ConnectionOptions {
   StreamOptions stream{};
   // From accept(2) until the first bytes tell the door.
-  protocol::Duration door_timeout = std::chrono::seconds{5};
+  protocol::Duration door_timeout = protocol::kDoorTimeout;
   // How long a closed session may take to write its last bytes and see the peer's end.
   protocol::Duration linger = std::chrono::seconds{2};
 };

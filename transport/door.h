@@ -1,4 +1,5 @@
-// What an accepted connection speaks, told from its first bytes (docs/spec/transports.md, "Doors").
+// What an accepted connection speaks, told from its first bytes (docs/spec/errors.md, "First bytes
+// of other protocols").
 #pragma once
 
 #include <cstddef>

@@ -7,6 +7,8 @@
 #include <sys/types.h>
 #include <utility>
 
+#include "protocol/constants.h"
+
 namespace valkyrie::transport {
 
 // Owns one file descriptor and closes it. Move-only; not thread-safe.
@@ -49,7 +51,7 @@ struct PeerCredentials {
 struct StreamOptions {
   // Bytes. What may lie unsent in the kernel, where the scheduler can no longer overtake it
   // (docs/spec/scheduling.md): TCP_NOTSENT_LOWAT, or SO_SNDBUF on a Unix socket.
-  std::uint32_t unsent_bytes = 128u << 10;
+  std::uint32_t unsent_bytes = protocol::kKernelUnsentBytesDefault;
 };
 
 // Applies non-blocking mode, TCP_NODELAY, keepalive and the bound on unsent bytes to a connected
