@@ -1,7 +1,8 @@
 // A service of the node itself (valkyrie.Registry, valkyrie.Jobs, administration): how it is
 // called and how it answers. Its callers reach it like any other service, from any shard.
 //
-// A LocalService lives on shard 0 and is called on that shard's thread only. It is pure: time
+// A LocalService lives on shard 0 (or, without state, one object on each shard) and is called on
+// that shard's thread only. It is pure: time
 // comes as an argument, answers go through the handles. Handles are small values that may be kept
 // and used later on the same thread; one whose call or stream is over does nothing.
 #pragma once
@@ -172,7 +173,7 @@ class LocalService {
   virtual void on_stream(LocalStream stream, const LocalOpen& open, protocol::Instant now);
   // A message came on a stream.
   virtual void on_message(LocalStream stream, const LocalMessage& message, protocol::Instant now);
-  // After send() returned false: all that was sent is on its way.
+  // After send() returned false: there is room again.
   virtual void on_writable(LocalStream stream, protocol::Instant now);
   // The peer sends no more; it still reads until the service ENDs.
   virtual void on_end(LocalStream stream, protocol::Instant now);

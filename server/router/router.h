@@ -94,8 +94,10 @@ class Router {
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
-  // Makes a service of the node known. `service` is null but on shard 0, where it must outlive the
-  // router. REQUIRES: the same calls in the same order on every shard, before the first attach().
+  // Makes a service of the node known. It is an object on shard 0 and null elsewhere; one without
+  // state may be an object on each shard, and then is served where its caller is. It must outlive
+  // the router. REQUIRES: the same calls in the same order on every shard, before the first
+  // attach().
   void add_local(const LocalServiceInfo& info, LocalService* service);
 
   // Takes part in a session, which must live until detach(). `address` is for people, `identity`

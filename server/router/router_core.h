@@ -156,6 +156,7 @@ class RouterCore final : private LocalPort {
   void note_sent(Link& link, std::uint32_t bytes);
   void retry_backlog(Connection& connection);
   void close_link(Link& link, CloseCode code);
+  [[nodiscard]] std::uint32_t shard_of(std::uint32_t local) const;
   [[nodiscard]] Caller caller_of(const OpenInfo& open) const;
   void answer(std::uint64_t call, const protocol::Status& status, Bytes payload) override;
   bool send(std::uint64_t stream, Bytes message, std::uint8_t qos) override;

@@ -17,7 +17,7 @@ Lane& RouterCore::lane_to(Binding& binding, registry::Instance* instance) {
   lane.id = id;
   lane.binding = &binding;
   lane.instance = instance;
-  lane.shard = instance == nullptr ? 0 : instance->info->shard;
+  lane.shard = instance != nullptr ? instance->info->shard : shard_of(binding.service->builtin());
   if (instance != nullptr) ++instance->references;
   binding.lanes.insert(at, {.instance = key, .lane = &lane});
   if (lane.shard == config_.shard) {

@@ -8,6 +8,11 @@ namespace valkyrie::router {
 using protocol::EventType;
 using protocol::Status;
 
+// Where a local service is: here, if it has an object on this shard.
+std::uint32_t RouterCore::shard_of(std::uint32_t local) const {
+  return locals_[local].service != nullptr ? config_.shard : 0;
+}
+
 Caller RouterCore::caller_of(const OpenInfo& open) const {
   return {.shard = open.shard,
           .connection = open.connection,
@@ -39,7 +44,7 @@ void RouterCore::open_link(ConnectionId id, const Event& event) {
   link.stream = event.stream;
   link.open = open_info(id, event, target);
   session.set_user(event.stream, tagged(Tag::link, made));
-  if (config_.shard == 0) {
+  if (shard_of(index) == config_.shard) {
     link.service = locals_[index].service;
     return start_link(link, locals_[index].info);
   }

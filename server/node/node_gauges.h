@@ -1,0 +1,53 @@
+// What the shards of a node count for each other's eyes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "protocol/messages/registry.h"
+#include "server/router/router.h"
+
+namespace valkyrie::server {
+
+// One number of one shard, in the order of kGaugeNames.
+enum class Gauge : std::uint8_t {
+  connections,
+  calls,
+  calls_failed,
+  calls_in_flight,
+  calls_waiting,
+  streams,
+  notifies,
+  count,
+};
+
+// Numbers of all shards. Each shard writes its own row, with relaxed stores; any thread reads.
+class NodeGauges {
+ public:
+  explicit NodeGauges(std::uint32_t shards)
+      : rows_(std::make_unique<Row[]>(shards)), shards_(shards) {}
+
+  // Copies what a router counts. REQUIRES: the thread of the shard.
+  void store(std::uint32_t shard, const router::RouterStats& stats,
+             const router::RouterCensus& census);
+  // One number of one shard.
+  [[nodiscard]] std::uint64_t read(std::uint32_t shard, Gauge gauge) const;
+  // Sums over the shards, by name, for valkyrie.Node/Info and metrics.
+  [[nodiscard]] std::vector<messages::NamedNumber> sums() const;
+  // How many shards there are.
+  [[nodiscard]] std::uint32_t shards() const { return shards_; }
+
+ private:
+  static constexpr auto kGauges = static_cast<std::size_t>(Gauge::count);
+  struct alignas(64) Row {
+    std::atomic<std::uint64_t> values[kGauges] = {};
+  };
+
+  std::unique_ptr<Row[]> rows_;
+  std::uint32_t shards_;
+};
+
+}  // namespace valkyrie::server

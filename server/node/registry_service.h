@@ -1,0 +1,64 @@
+// valkyrie.Registry: how instances come, change and go. docs/spec/registry.proto.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <random>
+#include <string>
+#include <unordered_map>
+
+#include "server/registry/catalog.h"
+#include "server/router/router.h"
+
+namespace valkyrie::server {
+
+// Lives on shard 0 and says what the routes of all shards are.
+class RegistryService final : public router::LocalService, private router::RouteObserver {
+ public:
+  // Its name and methods.
+  static const router::LocalServiceInfo kInfo;
+
+  // Becomes the observer of `router`, that of shard 0. `seed` names instances that do not name
+  // themselves.
+  RegistryService(router::Router& router, std::uint64_t seed);
+
+  void on_request(router::LocalCall call, const router::LocalRequest& request,
+                  protocol::Instant now) override;
+  void on_stream(router::LocalStream stream, const router::LocalOpen& open,
+                 protocol::Instant now) override;
+  void on_message(router::LocalStream stream, const router::LocalMessage& message,
+                  protocol::Instant now) override;
+  void on_end(router::LocalStream stream, protocol::Instant now) override;
+  void on_closed(router::LocalStream stream, protocol::CloseCode code,
+                 protocol::Instant now) override;
+
+  // What is registered.
+  [[nodiscard]] const registry::Catalog& catalog() const { return catalog_; }
+
+ private:
+  // A Register stream.
+  struct Registrar {
+    router::LocalStream stream;
+    registry::Registrant from;
+    bool over = false;  // Ended: what still comes is dropped.
+  };
+  // A RegisterReply that waits until every shard knows the route.
+  struct Reply {
+    std::uint64_t revision = 0;
+    std::uint64_t stream = 0;
+    std::string instance;
+  };
+
+  void on_routes_applied(std::uint64_t revision) override;
+  void add(Registrar& registrar, const messages::RegisterRequest& request, protocol::Instant now);
+  void refuse(Registrar& registrar, const registry::Refusal& refusal);
+  void remove(std::uint64_t stream);
+
+  router::Router& router_;
+  registry::Catalog catalog_;
+  std::mt19937_64 random_;
+  std::unordered_map<std::uint64_t, Registrar> registrars_;
+  std::deque<Reply> replies_;  // By revision.
+};
+
+}  // namespace valkyrie::server
