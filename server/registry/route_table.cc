@@ -81,14 +81,16 @@ Instance* RouteTable::apply(const RouteUpdate& update) {
     }
     return &instance;
   }
-  Instance* instance = find(info.id);
-  if (instance == nullptr) return nullptr;
+  const auto known = instances_.find(info.id);
+  if (known == instances_.end()) return nullptr;
+  Instance* instance = known->second.get();
   if (update.kind == RouteUpdate::Kind::remove) {
     ++instance->references;
     withdraw(*instance);
     release(*instance);
     return nullptr;
   }
+  if (instance->removed) return nullptr;
   instance->state = update.state;
   instance->weight = update.weight;
   refresh(*instance);

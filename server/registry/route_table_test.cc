@@ -62,6 +62,17 @@ TEST(RouteTable, a_removed_instance_lives_until_its_last_reference_is_gone) {
   EXPECT_EQ(table.instance_count(), 0U);
 }
 
+TEST(RouteTable, an_instance_withdrawn_ahead_of_its_removal_goes_with_the_removal) {
+  RouteTable table;
+  const RouteUpdate update = added(1, "s");
+  Instance* instance = table.apply(update);
+  ASSERT_NE(instance, nullptr);
+  table.withdraw(*instance);
+  EXPECT_EQ(table.find(1), nullptr);
+  table.apply(removed(update));
+  EXPECT_EQ(table.instance_count(), 0U);
+}
+
 TEST(RouteTable, a_change_after_the_removal_is_ignored) {
   RouteTable table;
   RouteUpdate update = added(1, "s");

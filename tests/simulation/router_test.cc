@@ -418,7 +418,7 @@ TEST(Router, drain_refuses_new_calls_and_lets_the_running_ones_finish) {
   EXPECT_EQ(client.answers[1].outcome, Outcome::not_executed);
   service.reply_all();
   network.run();
-  EXPECT_EQ(client.answers[0].payload, "running") << client.answers[0].text << client.answers[0].count << client.closed << service.closed << int(service.close_code) << service.abandoned;
+  EXPECT_EQ(client.answers[0].payload, "running");
   network.advance(31s);
   EXPECT_TRUE(client.closed);
   EXPECT_TRUE(service.closed);

@@ -275,6 +275,8 @@ class VirtualNetwork {
 
   void finish_turn(Wire& wire) {
     wire.to_program.take_from(wire.far, faults, random, now);
+    poll_node(wire);  // A session that drains closes when its last byte has gone.
+    wire.to_program.take_from(wire.far, faults, random, now);
     if (!wire.far.closed() || wire.to_program.due()) return;
     cut(wire);
   }

@@ -24,6 +24,7 @@ struct Answer {
   protocol::Outcome outcome = protocol::Outcome::executed;
   std::string text;
   std::string payload;
+  std::string sent;  // For the test's own use.
 };
 
 // A request that came to a service.
@@ -111,8 +112,9 @@ class Peer final : public Program {
   std::vector<Incoming> held;          // With `hold`: requests not answered.
   std::vector<std::string> instances;  // Names the registry confirmed.
   std::vector<Answer> registrations_ended;
-  std::size_t served = 0;   // Requests that came.
-  std::size_t cancels = 0;  // And were given up,
+  std::vector<std::string> payloads;  // Of all requests that came.
+  std::size_t served = 0;             // Requests that came.
+  std::size_t cancels = 0;            // And were given up,
   std::size_t abandoned = 0;
   bool hold = false;    // Keep requests instead of echoing them.
   bool consume = true;  // Return credit for what came.
@@ -217,6 +219,7 @@ inline void Peer::on_request(const protocol::Event& event) {
                    .payload = text_of(event.payload),
                    .deadline = event.metadata.deadline()};
   if (const auto method = event.metadata.method()) request.method = *method;
+  payloads.push_back(request.payload);
   give_back(event);
   if (hold) {
     held.push_back(std::move(request));
