@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -194,7 +195,7 @@ class MetadataParser {
       return MetadataError::value_length;
     }
     const auto value = bytes_.subspan(offset + kEntryHeaderBytes, value_bytes);
-    const auto name = static_cast<MetadataKey>(key);
+    const auto name = std::bit_cast<MetadataKey>(key);
     if (!is_value(name, value)) return MetadataError::value;
     remember(name, offset, value);
     return std::nullopt;

@@ -41,7 +41,7 @@ std::vector<Example> read_examples(const std::filesystem::path& document) {
   std::vector<Example> examples;
   std::ifstream in(document);
   std::string line;
-  for (int number = 1; std::getline(in, line); ++number) {
+  while (std::getline(in, line)) {
     constexpr std::string_view kFence = "```hex ";
     if (!line.starts_with(kFence)) continue;
     Example example{

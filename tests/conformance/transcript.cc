@@ -1,5 +1,6 @@
 #include "tests/conformance/transcript.h"
 
+#include <algorithm>
 #include <array>
 #include <gtest/gtest.h>
 #include <set>
@@ -125,8 +126,9 @@ std::span<const std::byte> metadata_of(const boost::json::object& action,
 
 }  // namespace
 
-Transcript::Transcript(const boost::json::object& file)
+Transcript::Transcript(const boost::json::object& file, std::size_t read_bytes)
     : file_(file),
+      read_bytes_(read_bytes),
       session_(text_of(file, "role") == "dialer" ? Role::dialer : Role::acceptor, config_of(file),
                pool_, now_) {}
 
@@ -168,8 +170,12 @@ void Transcript::run_step(const boost::json::object& step) {
 
 void Transcript::receive(const boost::json::value& hex) {
   const Bytes bytes = bytes_of(hex);
-  session_.receive(bytes, now_);
-  collect();
+  for (std::span<const std::byte> left = bytes; !left.empty();) {
+    const auto read = left.first(std::min(read_bytes_, left.size()));
+    session_.receive(read, now_);
+    collect();
+    left = left.subspan(read.size());
+  }
 }
 
 void Transcript::pass(Duration time) {

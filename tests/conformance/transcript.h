@@ -18,8 +18,9 @@ namespace valkyrie::conformance {
 // what went wrong through GoogleTest.
 class Transcript {
  public:
-  // Builds the session of `role` with the deviations from the default limits in `config`.
-  explicit Transcript(const boost::json::object& file);
+  // Builds the session of `role` with the deviations from the default limits in `config`. What the
+  // peer writes at once arrives in reads of `read_bytes`.
+  Transcript(const boost::json::object& file, std::size_t read_bytes);
 
   // Runs all steps; stops at the first that fails.
   void run();
@@ -40,6 +41,7 @@ class Transcript {
   [[nodiscard]] std::uint64_t sent_on(std::uint64_t stream, bool credit) const;
 
   const boost::json::object file_;
+  const std::size_t read_bytes_;
   protocol::Instant now_{std::chrono::seconds(1)};
   protocol::BufferPool pool_;
   protocol::Session session_;

@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "tests/conformance/vector_file.h"
 
@@ -23,16 +26,26 @@ std::vector<std::string> transcript_names() {
   return names;
 }
 
-class TranscriptTest : public testing::TestWithParam<std::string> {};
+// Name of the transcript, bytes of each read.
+using Parameter = std::tuple<std::string, std::size_t>;
+
+class TranscriptTest : public testing::TestWithParam<Parameter> {};
 
 TEST_P(TranscriptTest, is_followed_step_by_step) {
-  const auto file = load_vectors("transcripts/" + GetParam() + ".json");
+  const auto& [name, read_bytes] = GetParam();
+  const auto file = load_vectors("transcripts/" + name + ".json");
   SCOPED_TRACE(text_of(file, "about"));
-  Transcript(file).run();
+  Transcript(file, read_bytes).run();
 }
 
-INSTANTIATE_TEST_SUITE_P(Session, TranscriptTest, testing::ValuesIn(transcript_names()),
-                         [](const auto& transcript) { return transcript.param; });
+// How bytes are cut on the way must change nothing.
+INSTANTIATE_TEST_SUITE_P(Session, TranscriptTest,
+                         testing::Combine(testing::ValuesIn(transcript_names()),
+                                          testing::Values(1u << 20u, 1u, 7u, 21u)),
+                         [](const auto& parameter) {
+                           return std::get<0>(parameter.param) + "_in_reads_of_" +
+                                  std::to_string(std::get<1>(parameter.param));
+                         });
 
 }  // namespace
 }  // namespace valkyrie::conformance
