@@ -38,11 +38,15 @@ bool Metadata::add(std::string_view name, std::string_view value) {
       encoded_.size() + kHeadBytes + name.size() + value.size() > kBytesMax) {
     return false;
   }
+  add_received(name, value);
+  return true;
+}
+
+void Metadata::add_received(std::string_view name, std::string_view value) {
   append_length(encoded_, name.size());
   append_length(encoded_, value.size());
   encoded_.append(name).append(value);
   ++count_;
-  return true;
 }
 
 std::optional<std::string_view> Metadata::get(std::string_view name) const {

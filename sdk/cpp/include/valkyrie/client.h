@@ -20,6 +20,11 @@ namespace valkyrie {
 namespace detail {
 class Binding;
 class Core;
+// Keeps the memory of a client alive, not its loop.
+struct CoreRelease {
+  void operator()(Core* core) const noexcept;
+};
+using CoreHandle = std::unique_ptr<Core, CoreRelease>;
 }  // namespace detail
 
 // What to call: "service/method", such as "hello.Greeter/SayHello" or "hello.Greeter@2/SayHello".
@@ -112,11 +117,11 @@ class Client {
   [[nodiscard]] std::string node_url() const;
 
  private:
-  explicit Client(std::shared_ptr<detail::Core> core) noexcept;
+  explicit Client(detail::CoreHandle core) noexcept;
 
   [[nodiscard]] detail::StreamHandle open_stream(Target target, const CallOptions& options);
 
-  std::shared_ptr<detail::Core> core_;
+  detail::CoreHandle core_;
 };
 
 // Blocks until SIGTERM or SIGINT, then closes the client with `grace`. A second signal acts as it

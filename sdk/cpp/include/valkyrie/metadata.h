@@ -38,6 +38,9 @@ class Metadata {
   // nullopt after the last.
   [[nodiscard]] std::optional<Pair> next(std::size_t& at) const;
 
+  // For the library: appends what a node has checked, its own names included.
+  void add_received(std::string_view name, std::string_view value);
+
  private:
   std::string encoded_;  // u16 name length, u16 value length, name, value; one after another.
   std::size_t count_ = 0;

@@ -115,7 +115,7 @@ class Handler {
   Handler(const Handler&) = delete;
   Handler& operator=(const Handler&) = delete;
 
-  // Handles one call. May throw: the caller turns that into an answer.
+  // Handles one call. On the loop it may throw: the server turns that into an answer.
   virtual void run(IncomingCall call, BytesView body, Reply reply) = 0;
   // Whether run() belongs on the pool rather than the loop.
   [[nodiscard]] bool blocking() const noexcept { return blocking_; }
@@ -149,7 +149,13 @@ class HandlerOf final : public Handler {
           },
           reply.release());
     } else {
-      reply.finish(function_(call, body));
+      Result<Bytes> result;
+      try {
+        result = function_(call, body);
+      } catch (...) {
+        result = std::unexpected(status_of_current_exception());
+      }
+      reply.finish(result);
     }
   }
 

@@ -50,6 +50,7 @@ class [[nodiscard]] Task {
     [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
     [[nodiscard]] auto final_suspend() const noexcept { return AtEnd{}; }
     void return_value(T value) { result_.emplace(std::move(value)); }
+    // What an escaping exception becomes.
     void unhandled_exception() noexcept {
       result_.emplace(std::unexpected(detail::status_of_current_exception()));
     }

@@ -1,0 +1,374 @@
+#include "sdk/cpp/src/caller.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/assert.h"
+#include "sdk/cpp/src/core.h"
+#include "sdk/cpp/src/incoming.h"
+#include "sdk/cpp/src/wire.h"
+
+namespace valkyrie::detail {
+namespace {
+
+// Tenths of a retry that calls may save up.
+constexpr std::uint32_t kRetryBudgetMax = 100;
+// What a waiting call costs beside its payload, bytes.
+constexpr std::size_t kWaitingOverhead = 64;
+
+}  // namespace
+
+Binding::Binding(Core& its_core, std::string_view its_target, const CallOptions& defaults)
+    : core(its_core),
+      target(its_target),
+      deadline(defaults.deadline),
+      qos(qos_byte(defaults.qos, defaults.urgency, protocol::kQosDefault)),
+      idempotent(defaults.idempotent) {
+  const auto parts = split_target(its_target);
+  if (!parts) {
+    error = parts.error();
+    return;
+  }
+  service = parts->service;
+  method = parts->method;
+  if (deadline == Duration::zero()) deadline = kDeadlineDefault;
+  if (deadline == kNoDeadline) {
+    error = Status(StatusCode::invalid_argument, "a unary call needs a deadline",
+                   Outcome::not_executed);
+  }
+  deadline = std::min<Duration>(deadline, protocol::kDeadlineMax);
+}
+
+void Binding::on_over(Link& its_link, const protocol::Event& event) {
+  --open_streams;
+  if (link == &its_link && stream == event.stream) core.caller().detach(*this);
+  core.caller().dispose_if_idle(*this);
+}
+
+Caller::~Caller() {
+  for (auto& [target, binding] : cache_) delete binding;
+}
+
+// --- Bindings
+// -------------------------------------------------------------------------------------
+
+std::shared_ptr<Binding> Caller::bind(Target target, const CallOptions& defaults) {
+  auto* made = new Binding(core_, target.text(), defaults);
+  made->token = core_.token();
+  return {made, [](Binding* binding) {
+            const CoreHandle core = std::move(binding->token);
+            const bool posted = core->post([binding] { binding->core.caller().release(*binding); });
+            if (!posted) delete binding;  // The loop has ended and left it idle.
+          }};
+}
+
+Binding& Caller::cached(std::string_view target) {
+  auto found = cache_.find(target);
+  if (found == cache_.end()) {
+    if (cache_.size() >= kCachedMax) static_cast<void>(evict_idle());
+    auto* made = new Binding(core_, target, {});
+    found = cache_.emplace(std::string(target), made).first;
+  }
+  found->second->used = ++uses_;
+  return *found->second;
+}
+
+// Forgets the cached binding that has been idle for longest, and ends its stream.
+bool Caller::evict_idle() {
+  Binding* oldest = nullptr;
+  for (const auto& [target, binding] : cache_) {
+    if (binding->in_flight == 0 && (oldest == nullptr || binding->used < oldest->used)) {
+      oldest = binding;
+    }
+  }
+  if (oldest == nullptr) return false;
+  cache_.erase(oldest->target);
+  release(*oldest);
+  return true;
+}
+
+// Forgets the binding's stream, which ends by itself or is ended by the caller of this.
+void Caller::detach(Binding& binding) {
+  binding.link = nullptr;
+  const auto at = std::ranges::find(open_, &binding);
+  *at = open_.back();
+  open_.pop_back();
+}
+
+void Caller::release(Binding& binding) {
+  binding.released = true;
+  if (binding.in_flight == 0 && binding.link != nullptr) {
+    static_cast<void>(binding.link->session().send_end(binding.stream));
+    detach(binding);
+  }
+  dispose_if_idle(binding);
+}
+
+void Caller::dispose_if_idle(Binding& binding) {
+  if (binding.released && binding.in_flight == 0 && binding.open_streams == 0) delete &binding;
+}
+
+void Caller::leave(Link& link) {
+  for (std::size_t i = open_.size(); i-- > 0;) {
+    Binding& binding = *open_[i];
+    if (binding.link != &link) continue;
+    static_cast<void>(link.session().send_end(binding.stream));
+    detach(binding);
+  }
+}
+
+// --- Beginning
+// ------------------------------------------------------------------------------------
+
+void Caller::resolve(Slot& slot, const CallOptions& options) {
+  const Binding* binding = slot.binding;
+  std::uint8_t qos = binding != nullptr ? binding->qos : protocol::kQosDefault;
+  slot.time_limit = options.deadline;
+  if (slot.time_limit == Duration::zero()) {
+    slot.time_limit = binding != nullptr ? binding->deadline : kDeadlineDefault;
+  }
+  if (options.parent != nullptr) {
+    slot.time_limit = std::min<Duration>(slot.time_limit, options.parent->remaining());
+    qos = options.parent->incoming()->qos;
+  }
+  slot.time_limit = std::min<Duration>(slot.time_limit, protocol::kDeadlineMax);
+  slot.qos = qos_byte(options.qos, options.urgency, qos);
+  slot.deadline = core_.now() + slot.time_limit;
+}
+
+void Caller::prepare(Slot& slot, Binding* binding, const CallOptions& options) {
+  slot.binding = binding;
+  slot.idempotent = options.idempotent || (binding != nullptr && binding->idempotent);
+  resolve(slot, options);
+  if (options.parent != nullptr) {
+    slot.parent = options.parent->incoming();
+    slot.parent->retain();
+  }
+  const bool traced = slot.parent != nullptr && slot.parent->trace.has_value();
+  if (options.idempotency_key.empty() && options.metadata == nullptr && !traced &&
+      options.cancel == nullptr) {
+    return;
+  }
+  slot.extras = std::make_unique<CallExtras>();
+  slot.extras->idempotency_key = options.idempotency_key;
+  if (options.metadata != nullptr) slot.extras->metadata = *options.metadata;
+  if (traced) slot.extras->trace = slot.parent->trace;
+  if (options.cancel != nullptr) slot.extras->stop = *options.cancel;
+}
+
+Slot& Caller::submit(Slot& slot, BytesView body) {
+  if (core_.on_loop()) {
+    begin(slot, body);
+    return slot;
+  }
+  slot.keep(body);
+  const bool posted = core_.post([this, &slot] {
+    if (slot.binding == nullptr) {
+      slot.binding = &cached(slot.extras->target);
+      slot.idempotent = slot.idempotent || slot.binding->idempotent;
+    }
+    begin(slot, slot.body());
+  });
+  if (!posted) {
+    leave_parent(slot);
+    core_.end_unbegun(slot);
+  }
+  return slot;
+}
+
+Slot& Caller::call(Binding& binding, BytesView body, const CallOptions& options) {
+  Slot& slot = core_.acquire(*this);
+  prepare(slot, &binding, options);
+  return submit(slot, body);
+}
+
+Slot& Caller::call(std::string_view target, BytesView body, const CallOptions& options) {
+  if (core_.on_loop()) return call(cached(target), body, options);
+  Slot& slot = core_.acquire(*this);
+  prepare(slot, nullptr, options);
+  if (slot.extras == nullptr) slot.extras = std::make_unique<CallExtras>();
+  slot.extras->target = target;
+  return submit(slot, body);
+}
+
+Result<void> Caller::notify(Binding& binding, BytesView body) {
+  if (!binding.error.ok()) return std::unexpected(binding.error);
+  Slot& slot = core_.acquire(*this);
+  prepare(slot, &binding, {});
+  slot.one_way = true;
+  return core_.end_notify(submit(slot, body));
+}
+
+Result<void> Caller::notify(std::string_view target, BytesView body) {
+  if (auto parts = split_target(target); !parts) return std::unexpected(parts.error());
+  if (core_.on_loop()) return notify(cached(target), body);
+  Slot& slot = core_.acquire(*this);
+  prepare(slot, nullptr, {});
+  slot.one_way = true;
+  slot.extras = std::make_unique<CallExtras>();
+  slot.extras->target = target;
+  return core_.end_notify(submit(slot, body));
+}
+
+void Caller::begin(Slot& slot, BytesView body) {
+  ++outstanding_;
+  ++slot.binding->in_flight;
+  retry_budget_ = std::min(retry_budget_ + 1, kRetryBudgetMax);
+  if (core_.closing()) {
+    fail(slot, StatusCode::cancelled, "the client is closed", Outcome::not_executed);
+    return;
+  }
+  if (!slot.binding->error.ok()) {
+    Delivery delivery{.status = slot.binding->error};
+    complete(slot, delivery);
+    return;
+  }
+  if (slot.parent != nullptr) {
+    adopt_by_parent(slot);
+    if (slot.parent->cancelled.load(std::memory_order_relaxed)) {
+      give_up(slot, Status(StatusCode::cancelled));
+      return;
+    }
+  }
+  if (slot.extras != nullptr && slot.extras->stop.stop_possible()) {
+    slot.extras->stop_callback.emplace(slot.extras->stop,
+                                       StopRequest{&core_, &slot, slot.generation});
+  }
+  if (slot.time_limit <= Duration::zero()) {
+    give_up(slot, Status(StatusCode::deadline_exceeded));
+    return;
+  }
+  core_.reactor().timers().arm(slot.timer, slot.deadline);
+  if (!waiting_.empty() || !send(slot, body)) wait(slot, body);
+}
+
+// --- Sending
+// --------------------------------------------------------------------------------------
+
+// False: nothing has happened, the call must wait.
+bool Caller::send(Slot& slot, BytesView body) {
+  Link* link = core_.link();
+  if (link == nullptr) return false;
+  Sending result = try_send(slot, body, *link);
+  if (result == Sending::again) result = try_send(slot, body, *link);
+  return result == Sending::done;
+}
+
+Caller::Sending Caller::try_send(Slot& slot, BytesView body, Link& link) {
+  Binding& binding = *slot.binding;
+  if (binding.link != &link) {
+    if (const Sending opened = open(slot, link); opened != Sending::go_on) return opened;
+  }
+  MetadataBuffer buffer;
+  const auto metadata = request_metadata(slot, binding.deadline, core_.now(), buffer);
+  if (!metadata) {
+    fail(slot, StatusCode::invalid_argument, metadata.error(), Outcome::not_executed);
+    return Sending::done;
+  }
+  const protocol::Outgoing outgoing{.metadata = *metadata,
+                                    .payload = body.span(),
+                                    .qos = slot.qos,
+                                    .cookie = reinterpret_cast<std::uint64_t>(&slot)};
+  protocol::Session& session = link.session();
+  const auto sent = slot.one_way ? session.send_notify(binding.stream, outgoing)
+                                 : session.send_request(binding.stream, outgoing);
+  if (!sent) return refused(slot, sent.error(), body.size());
+  if (slot.one_way) {
+    Delivery delivery;
+    complete(slot, delivery);
+    return Sending::done;
+  }
+  ++slot.attempts;
+  slot.owed = true;
+  slot.link = &link;
+  slot.stream = binding.stream;
+  slot.correlation = sent->correlation;
+  if (!slot.retained && (body.size() <= Slot::kInlineBytes || slot.idempotent)) slot.keep(body);
+  return Sending::done;
+}
+
+Caller::Sending Caller::open(Slot& slot, Link& link) {
+  Binding& binding = *slot.binding;
+  if (binding.link != nullptr) detach(binding);
+  MetadataBuffer buffer;
+  const auto metadata =
+      open_metadata({binding.service, binding.method}, binding.deadline, nullptr, buffer);
+  if (!metadata) {
+    fail(slot, StatusCode::invalid_argument, metadata.error(), Outcome::not_executed);
+    return Sending::done;
+  }
+  const auto stream = link.session().open_stream(
+      protocol::StreamKind::call, 0, {.metadata = *metadata, .qos = binding.qos}, binding.number());
+  if (!stream) {
+    if (stream.error() == protocol::SendError::stream_limit) static_cast<void>(evict_idle());
+    return refused(slot, stream.error(), 0);
+  }
+  binding.link = &link;
+  binding.stream = *stream;
+  ++binding.open_streams;
+  open_.push_back(&binding);
+  return Sending::go_on;
+}
+
+Caller::Sending Caller::refused(Slot& slot, protocol::SendError error, std::size_t bytes) {
+  switch (error) {
+    case protocol::SendError::too_large:
+      fail(slot, StatusCode::resource_exhausted, too_large_text(bytes), Outcome::not_executed);
+      return Sending::done;
+    case protocol::SendError::forbidden:
+      fail(slot, StatusCode::permission_denied, "the class is above what the node grants",
+           Outcome::not_executed);
+      return Sending::done;
+    case protocol::SendError::closed:
+    case protocol::SendError::exhausted: {
+      Binding& binding = *slot.binding;
+      if (binding.link == nullptr) return Sending::wait;  // It is the session that is closed.
+      static_cast<void>(binding.link->session().send_end(binding.stream));
+      detach(binding);
+      return Sending::again;
+    }
+    case protocol::SendError::not_ready:
+    case protocol::SendError::draining:
+    case protocol::SendError::stream_limit:
+    case protocol::SendError::queue_full:
+    case protocol::SendError::in_flight_max:
+    case protocol::SendError::unknown:
+      return Sending::wait;
+  }
+  return Sending::wait;
+}
+
+void Caller::wait(Slot& slot, BytesView body) {
+  const std::size_t bytes = body.size() + kWaitingOverhead;
+  if (waiting_bytes_ + bytes > core_.options().waiting_bytes_max) {
+    fail(slot, StatusCode::resource_exhausted, "too many calls wait for the node",
+         Outcome::not_executed);
+    return;
+  }
+  slot.keep(body);
+  slot.waiting = true;
+  waiting_bytes_ += bytes;
+  waiting_.push_back(slot);
+}
+
+void Caller::unwait(Slot& slot) {
+  slot.waiting = false;
+  waiting_bytes_ -= slot.body().size() + kWaitingOverhead;
+  waiting_.remove(slot);
+}
+
+void Caller::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  while (Slot* slot = waiting_.front()) {
+    unwait(*slot);
+    if (send(*slot, slot->body())) continue;
+    slot->waiting = true;
+    waiting_bytes_ += slot->body().size() + kWaitingOverhead;
+    waiting_.push_front(*slot);
+    break;
+  }
+  pumping_ = false;
+}
+
+}  // namespace valkyrie::detail

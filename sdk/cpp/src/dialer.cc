@@ -1,0 +1,216 @@
+#include "sdk/cpp/src/dialer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <fmt/core.h>
+#include <unistd.h>
+#include <utility>
+
+#include "sdk/cpp/src/core.h"
+
+namespace valkyrie::detail {
+namespace {
+
+// The next address is tried beside one that has not answered by then.
+constexpr protocol::Duration kNextAddress = std::chrono::milliseconds{250};
+
+std::string_view word_of(const transport::TransportError& error) {
+  using Kind = transport::TransportErrorKind;
+  if (error.system_error == ENOENT) return "no such socket";
+  switch (error.kind) {
+    case Kind::refused:
+      return "refused";
+    case Kind::unreachable:
+      return "unreachable";
+    case Kind::timed_out:
+      return "timed out";
+    case Kind::not_found:
+      return "unknown host";
+    case Kind::permission:
+      return "permission denied";
+    case Kind::no_path:
+      return "no such socket";
+    case Kind::out_of_resources:
+      return "out of descriptors or memory";
+    case Kind::bad_address:
+    case Kind::insecure:
+    case Kind::in_use:
+    case Kind::system:
+      return error.message;
+  }
+  return error.message;
+}
+
+std::string environment(const char* name) {
+  // Read once, before the client has threads of its own.
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
+  return value == nullptr ? "" : value;
+}
+
+Result<Candidate> parse_one(std::string_view text) {
+  auto address = transport::parse_address(text);
+  if (!address) {
+    return fail(StatusCode::invalid_argument, address.error().message, Outcome::not_executed);
+  }
+  std::string url = transport::to_string(*address);
+  return Candidate{.address = std::move(*address), .url = std::move(url)};
+}
+
+Result<std::vector<Candidate>> parse_list(std::string_view list) {
+  std::vector<Candidate> result;
+  while (true) {
+    const std::size_t comma = list.find(',');
+    auto one = parse_one(list.substr(0, comma));
+    if (!one) return std::unexpected(std::move(one.error()));
+    result.push_back(std::move(*one));
+    if (comma == std::string_view::npos) return result;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+Result<std::vector<Candidate>> default_candidates() {
+  std::vector<Candidate> result;
+  std::vector<std::string> sockets;
+  if (std::string runtime = environment("XDG_RUNTIME_DIR"); !runtime.empty()) {
+    sockets.push_back(std::move(runtime) + "/valkyrie/node.sock");
+  }
+  sockets.emplace_back("/run/valkyrie/node.sock");
+  for (const std::string& path : sockets) {
+    if (::access(path.c_str(), F_OK) != 0) continue;
+    if (auto one = parse_one("unix://" + path)) result.push_back(std::move(*one));
+  }
+  auto loopback = parse_one("valkyrie://127.0.0.1");
+  if (!loopback) return std::unexpected(std::move(loopback.error()));
+  result.push_back(std::move(*loopback));
+  return result;
+}
+
+}  // namespace
+
+Result<std::vector<Candidate>> candidates(const Address& address) {
+  if (!address.text().empty()) return parse_list(address.text());
+  if (const std::string list = environment("VALKYRIE_NODE"); !list.empty()) {
+    return parse_list(list);
+  }
+  return default_candidates();
+}
+
+// One address of a round: dials, then waits for the hello.
+class Dialer::Attempt final : private transport::ConnectHandler {
+ public:
+  Attempt(Dialer& dialer, const Candidate& candidate)
+      : dialer_(dialer),
+        candidate_(candidate),
+        connector_(dialer.core_.reactor(), *this,
+                   {.timeout = dialer.core_.options().connect_timeout}) {}
+
+  void start() { connector_.start(candidate_.address); }
+
+  void fail(std::string_view why) {
+    failure = fmt::format("{} ({})", candidate_.url, why);
+    failed = true;
+    dialer_.on_attempt_failed();
+  }
+
+  std::unique_ptr<Link> link;
+  std::string failure;
+  bool failed = false;
+
+ private:
+  void on_connected(transport::Socket socket) override {
+    link = std::make_unique<Link>(dialer_.core_, candidate_.url, std::move(socket));
+    if (!link->start()) fail("out of descriptors or memory");
+  }
+
+  void on_connect_failed(const transport::TransportError& error) override { fail(word_of(error)); }
+
+  Dialer& dialer_;
+  const Candidate& candidate_;
+  transport::Connector connector_;
+};
+
+Dialer::Dialer(Core& core, std::vector<Candidate> its_candidates)
+    : core_(core), candidates_(std::move(its_candidates)) {
+  for (const Candidate& candidate : candidates_) {
+    if (!described_.empty()) described_ += ", ";
+    described_ += candidate.url;
+  }
+}
+
+Dialer::~Dialer() = default;
+
+void Dialer::clean() { finished_.clear(); }
+
+// Schemes stay as they were written, so that no weaker channel is tried first; inside one the order
+// is random, which spreads the clients over the nodes.
+void Dialer::shuffle() {
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    std::size_t end = i;
+    while (end < candidates_.size() &&
+           candidates_[end].address.kind == candidates_[i].address.kind) {
+      ++end;
+    }
+    if (candidates_[i].address.kind != transport::AddressKind::tcp) continue;
+    const auto pick = i + static_cast<std::size_t>(core_.random() * static_cast<double>(end - i));
+    std::swap(candidates_[i], candidates_[pick]);
+  }
+}
+
+void Dialer::dial() {
+  shuffle();
+  start_next();
+}
+
+void Dialer::start_next() {
+  if (attempts_.size() == candidates_.size()) return;
+  attempts_.push_back(std::make_unique<Attempt>(*this, candidates_[attempts_.size()]));
+  core_.reactor().timers().arm(next_timer_, core_.now() + kNextAddress);
+  attempts_.back()->start();
+}
+
+void Dialer::on_attempt_failed() {
+  const bool all_failed =
+      std::ranges::all_of(attempts_, [](const auto& attempt) { return attempt->failed; });
+  if (attempts_.size() < candidates_.size()) {
+    if (all_failed) start_next();
+    return;
+  }
+  if (!all_failed) return;
+  std::string why;
+  for (const auto& attempt : attempts_) {
+    if (!why.empty()) why += ", ";
+    why += attempt->failure;
+  }
+  stop();
+  core_.on_dial_failed(why);
+}
+
+bool Dialer::on_greeting_failed(Link& link, std::string_view why) {
+  for (const auto& attempt : attempts_) {
+    if (attempt->link.get() == &link && !attempt->failed) {
+      attempt->fail(why);
+      return true;
+    }
+  }
+  return false;
+}
+
+std::unique_ptr<Link> Dialer::take(Link& link) {
+  std::unique_ptr<Link> taken;
+  for (const auto& attempt : attempts_) {
+    if (attempt->link.get() == &link) taken = std::move(attempt->link);
+  }
+  if (taken != nullptr) stop();
+  return taken;
+}
+
+// Attempts may be what is calling: they are destroyed at the end of the turn.
+void Dialer::stop() {
+  next_timer_.cancel();
+  for (auto& attempt : attempts_) finished_.push_back(std::move(attempt));
+  attempts_.clear();
+  core_.at_end_of_turn();
+}
+
+}  // namespace valkyrie::detail

@@ -1,0 +1,42 @@
+// One connection of a client, from its socket on. Private to this folder.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "protocol/session.h"
+#include "transport/connection.h"
+
+namespace valkyrie::detail {
+
+class Core;
+
+class Link final : private transport::ConnectionHandler {
+ public:
+  enum class State : std::uint8_t { greeting, ready, draining, gone };
+
+  Link(Core& core, std::string url, transport::Socket socket);
+
+  // False: the reactor cannot watch the socket; nothing is reported then.
+  [[nodiscard]] bool start();
+  [[nodiscard]] State state() const { return state_; }
+  // The address as it was dialled.
+  [[nodiscard]] const std::string& url() const { return url_; }
+  // To send on; what is sent leaves at the end of the turn.
+  [[nodiscard]] protocol::Session& session() { return connection_.session(); }
+  [[nodiscard]] const protocol::Session& session() const { return connection_.session(); }
+  // How long it has been ready, for the backoff.
+  [[nodiscard]] protocol::Instant ready_at() const { return ready_at_; }
+
+ private:
+  void on_event(transport::Connection& connection, const protocol::Event& event) override;
+  void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
+
+  Core& core_;
+  const std::string url_;
+  State state_ = State::greeting;
+  protocol::Instant ready_at_{};
+  transport::Connection connection_;
+};
+
+}  // namespace valkyrie::detail
