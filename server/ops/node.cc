@@ -1,0 +1,139 @@
+#include "server/ops/node.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <latch>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include "transport/clock.h"
+
+namespace valkyrie::server {
+
+std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOptions& options,
+                                                              NodeState state,
+                                                              const RandomSource& random,
+                                                              spdlog::logger& log) {
+  std::unique_ptr<Node> node(new Node(options, std::move(state), log));
+  if (!node->drained_event_) {
+    return std::unexpected(std::generic_category().message(errno));
+  }
+  if (auto opened = node->open_doors(); !opened) return std::unexpected(opened.error());
+  node->describe();
+  if (auto made = node->make_shards(random); !made) return std::unexpected(made.error());
+  for (const auto& shard : node->shards_) {
+    node->threads_.emplace_back([&reactor = shard->reactor()] { reactor.run(); });
+    pthread_setname_np(node->threads_.back().native_handle(),
+                       fmt::format("shard-{}", node->threads_.size() - 1).c_str());
+  }
+  return node;
+}
+
+Node::Node(const ServerOptions& options, NodeState state, spdlog::logger& log)
+    : options_(options),
+      state_(std::move(state)),
+      gauges_(static_cast<std::uint32_t>(options.shards)),
+      drained_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      shards_busy_(options.shards),
+      links_(std::make_unique<NodeLinks>(options.shards)) {
+  context_ =
+      std::make_unique<ShardContext>(ShardContext{.options = options_,
+                                                  .identity = identity_,
+                                                  .gauges = gauges_,
+                                                  .links = *links_,
+                                                  .closes = closes_,
+                                                  .log = log,
+                                                  .on_drained = [this] { on_shard_drained(); }});
+}
+
+Node::~Node() {
+  static_cast<void>(stop());
+  shards_.clear();
+  links_.reset();
+}
+
+std::expected<void, std::string> Node::open_doors() {
+  if (!options_.shared_parent.empty()) {
+    if (auto safe = secure_directory(options_.shared_parent); !safe) return safe;
+  }
+  for (const transport::Address& address : options_.listen) {
+    auto listener = transport::Listener::listen(address, {.shards = options_.shards});
+    if (!listener) return std::unexpected(std::move(listener.error().message));
+    listeners_.push_back(std::move(*listener));
+  }
+  return {};
+}
+
+void Node::describe() {
+  identity_.name = state_.id;
+  identity_.version = VALKYRIE_VERSION;
+  identity_.started = transport::monotonic_now();
+  for (const transport::Listener& listener : listeners_) {
+    identity_.doors.push_back(
+        {.url = transport::to_string(listener.address()), .protocols = {"native"}});
+  }
+  const protocol::SessionLimits limits;
+  identity_.limits = {{"requests_in_flight", options_.requests_in_flight_max},
+                      {"call_message_bytes", limits.call_message_bytes_max},
+                      {"frame_body_bytes", limits.frame_body_bytes_max},
+                      {"half_open", options_.half_open_max},
+                      {"streams", limits.peer_streams_max}};
+}
+
+std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
+  for (std::uint32_t index = 0; index < options_.shards; ++index) {
+    auto reactor = transport::Reactor::create();
+    if (!reactor) {
+      return std::unexpected(
+          fmt::format("cannot start shard {}: {}; use fewer --shards or raise "
+                      "the limit of open files",
+                      index, reactor.error().message()));
+    }
+    reactors_.push_back(std::move(*reactor));
+    shards_.push_back(std::make_unique<Shard>(index, static_cast<std::uint32_t>(random()),
+                                              *context_, *reactors_.back()));
+  }
+  for (const auto& shard : shards_) {
+    for (const transport::Listener& listener : listeners_) {
+      if (const auto accepting = shard->accept_from(listener); !accepting) {
+        return std::unexpected(fmt::format("cannot listen on {}: {}",
+                                           transport::to_string(listener.address()),
+                                           accepting.error().message()));
+      }
+    }
+  }
+  return {};
+}
+
+void Node::drain(protocol::Duration grace) {
+  std::latch stopped(static_cast<std::ptrdiff_t>(shards_.size()));
+  for (const auto& shard : shards_) {
+    shard->reactor().post([&stopped, shard = shard.get(), grace] {
+      shard->drain(grace);
+      stopped.count_down();
+    });
+  }
+  stopped.wait();
+  // From here on nobody connects: dialers are refused at once and go elsewhere.
+  listeners_.clear();
+}
+
+void Node::on_shard_drained() {
+  if (shards_busy_.fetch_sub(1) != 1) return;
+  const std::uint64_t one = 1;
+  static_cast<void>(::write(drained_event_.fd(), &one, sizeof one) == sizeof one);
+}
+
+std::size_t Node::stop() {
+  for (const auto& shard : shards_) shard->reactor().stop();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  std::size_t cut = 0;
+  for (const auto& shard : shards_) cut += shard->connection_count();
+  return cut;
+}
+
+}  // namespace valkyrie::server

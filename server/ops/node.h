@@ -1,0 +1,68 @@
+// A running node: its shards, their threads, and the doors they share.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <span>
+#include <spdlog/logger.h>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/ops/options.h"
+#include "server/ops/shard.h"
+#include "server/ops/state_directory.h"
+#include "transport/listener.h"
+#include "transport/socket.h"
+
+namespace valkyrie::server {
+
+// Owned by the main thread, which calls everything.
+class Node {
+ public:
+  // Opens the doors and starts the threads; connections are accepted when it returns. Keeps a
+  // reference to `log`. Errors, for people: a door cannot be opened, descriptors or memory are
+  // short.
+  [[nodiscard]] static std::expected<std::unique_ptr<Node>, std::string> start(
+      const ServerOptions& options, NodeState state, const RandomSource& random,
+      spdlog::logger& log);
+  // Stops at once what still runs.
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Who it is and where it can be reached.
+  [[nodiscard]] const NodeIdentity& identity() const { return identity_; }
+
+  // Closes the doors and lets running calls end for at most `grace`.
+  void drain(protocol::Duration grace);
+  // Readable once the last connection of a draining node is gone.
+  [[nodiscard]] int drained_fd() const { return drained_event_.fd(); }
+  // Stops the threads; connections that are left are cut. Returns how many. Idempotent.
+  std::size_t stop();
+
+ private:
+  Node(const ServerOptions& options, NodeState state, spdlog::logger& log);
+  [[nodiscard]] std::expected<void, std::string> open_doors();
+  [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
+  void describe();
+  void on_shard_drained();
+
+  const ServerOptions options_;
+  const NodeState state_;
+  NodeIdentity identity_;
+  NodeGauges gauges_;
+  CloseLog closes_;
+  transport::Socket drained_event_;
+  std::atomic<std::size_t> shards_busy_;
+  std::vector<transport::Listener> listeners_;
+  std::vector<std::unique_ptr<transport::Reactor>> reactors_;
+  std::unique_ptr<NodeLinks> links_;
+  std::unique_ptr<ShardContext> context_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace valkyrie::server

@@ -1,0 +1,228 @@
+#include "server/ops/options.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "server/ops/duration_text.h"
+#include "server/registry/suggestion.h"
+
+namespace valkyrie::server {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+constexpr const char* kDescription =
+    "Runs a Valkyrie node: services and clients connect to it, and it carries their calls.";
+
+constexpr const char* kFooter = R"(Addresses:
+  valkyrie://HOST[:PORT]  plain TCP, loopback only without --insecure; port 0 lets the system choose
+  unix:///PATH            a Unix socket, for this user only
+  unix:@NAME              a Unix socket of the abstract namespace
+
+Examples:
+  valkyrie-server                                 the default doors and state directory
+  valkyrie-server --listen unix:///tmp/n.sock     that socket and nothing else
+  valkyrie-server --ephemeral --print-doors --listen valkyrie://127.0.0.1:0
+                                                  for scripts and tests
+  valkyrie-server --check --listen valkyries://x  says what is wrong, starts nothing
+
+Output: one line on stdout when the node is ready, or with --print-doors one JSON object:
+  {"node","version","pid","shards","state","ready_ms","doors":[{"url","protocols"}]}
+The log goes to stderr. TERM or INT drains: calls that run are finished, new ones refused; a second
+signal stops at once.
+
+Exit codes: 0 stopped in order, 1 could not start or was cut short, 2 wrong usage.)";
+
+// Options as they were written, before they are checked.
+struct Raw {
+  std::vector<std::string> listen;
+  std::string state;
+  std::string drain_grace = duration_text(protocol::kDrainDefault);
+  std::string handshake_timeout = duration_text(protocol::kHandshakeTimeoutDefault);
+  int ready_fd = -1;
+  bool ephemeral = false;
+  bool insecure = false;
+};
+
+EarlyExit usage(std::string_view message) {
+  return {.code = kExitUsage,
+          .text = fmt::format("error: {}\nRun valkyrie-server --help for all options.\n", message)};
+}
+
+void add_options(CLI::App& app, Raw& raw, ServerOptions& options) {
+  static const std::map<std::string, LogLevel> levels{{"debug", LogLevel::debug},
+                                                      {"info", LogLevel::info},
+                                                      {"warn", LogLevel::warn},
+                                                      {"error", LogLevel::error},
+                                                      {"off", LogLevel::off}};
+  static const std::map<std::string, LogFormat> formats{{"text", LogFormat::text},
+                                                        {"json", LogFormat::json}};
+  app.set_version_flag("--version", std::string("valkyrie-server ") + VALKYRIE_VERSION);
+  app.add_option("--listen", raw.listen,
+                 "Address to listen on; may be repeated. Default: "
+                 "valkyrie://127.0.0.1:22091 and the user's Unix socket")
+      ->type_name("URL")
+      ->allow_extra_args(false);
+  app.add_flag("--insecure", raw.insecure,
+               "Allow plain valkyrie:// on addresses other than loopback");
+  app.add_option("--shards", options.shards,
+                 "Threads that serve connections; default: one per core")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kShardsMax));
+  app.add_option("--state", raw.state,
+                 "Directory for what outlives a restart: the node's id and "
+                 "how often it has started")
+      ->type_name("DIR");
+  app.add_flag("--ephemeral", raw.ephemeral, "Keep nothing: a new id at each start");
+  app.add_option("--in-flight", options.requests_in_flight_max,
+                 "Unanswered calls that one connection may have")
+      ->type_name("N")
+      ->check(CLI::Range(protocol::kRequestsInFlightMin, protocol::kRequestsInFlightMax))
+      ->capture_default_str();
+  app.add_option("--half-open", options.half_open_max,
+                 "Connections that have not said hello; the oldest make room")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kHalfOpenMax))
+      ->capture_default_str();
+  app.add_option("--handshake-timeout", raw.handshake_timeout,
+                 "Time from connecting to the end of the hello")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  app.add_option("--drain-grace", raw.drain_grace, "Time that running calls get to end after TERM")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  app.add_option("--log-level", options.log_level, "debug, info, warn, error or off; default: info")
+      ->type_name("LEVEL")
+      ->envname("VALKYRIE_LOG")
+      ->transform(CLI::CheckedTransformer(levels).description(""));
+  app.add_option("-o,--output", options.log_format, "Form of the log lines: text or json")
+      ->type_name("FORM")
+      ->transform(CLI::CheckedTransformer(formats).description(""));
+  app.add_flag("--print-doors", options.print_doors,
+               "Once ready, print one JSON object that names the doors instead of the ready line");
+  app.add_option("--ready-fd", raw.ready_fd,
+                 "Once ready, write the line READY=1 to this descriptor and close it")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 20));
+  app.add_flag("--check", options.check, "Check the command line and stop; exit 0 or 2");
+}
+
+// The error for what no option took, with the option that was probably meant.
+EarlyExit unknown_argument(const CLI::App& app, const std::string& given) {
+  const std::string name = given.substr(0, given.find('='));
+  if (!name.starts_with('-')) {
+    return usage(fmt::format("unexpected argument \"{}\"; options begin with --", given));
+  }
+  std::string nearest;
+  std::size_t edits = registry::forgiven_edits(name) + 1;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& known : option->get_lnames()) {
+      const auto distance = registry::edit_distance(name, "--" + known, edits - 1);
+      if (!distance || *distance >= edits) continue;
+      edits = *distance;
+      nearest = "--" + known;
+      if (edits == 0) break;
+    }
+    if (edits == 0) break;
+  }
+  if (nearest.empty()) return usage(fmt::format("unknown option {}", name));
+  return usage(fmt::format("unknown option {}; did you mean {}?", name, nearest));
+}
+
+std::expected<protocol::Duration, EarlyExit> duration_option(std::string_view name,
+                                                             const std::string& text,
+                                                             protocol::Duration min,
+                                                             protocol::Duration max) {
+  const auto value = parse_duration(text);
+  if (!value) return std::unexpected(usage(fmt::format("{}: {}", name, value.error())));
+  if (*value < min || *value > max) {
+    return std::unexpected(usage(fmt::format("{}: {} is not between {} and {}", name, text,
+                                             duration_text(min), duration_text(max))));
+  }
+  return *value;
+}
+
+std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& environment,
+                                            ServerOptions& options) {
+  std::vector<std::string> urls = raw.listen;
+  if (urls.empty()) {
+    const std::string socket = default_socket_path(environment);
+    urls = {fmt::format("valkyrie://127.0.0.1:{}", transport::kPortDefault), "unix://" + socket};
+    if (environment.runtime_directory.empty() && environment.user != 0) {
+      options.shared_parent = socket.substr(0, socket.rfind('/'));
+    }
+  }
+  for (const std::string& url : urls) {
+    auto address = transport::parse_address(url, {.insecure = raw.insecure});
+    if (!address) {
+      std::string message = std::move(address.error().message);
+      if (address.error().kind == transport::TransportErrorKind::insecure) {
+        message += " (--insecure allows it)";
+      }
+      return std::unexpected(usage(fmt::format("--listen: {}", message)));
+    }
+    const bool chosen_by_system =
+        address->kind == transport::AddressKind::tcp && address->port == 0;
+    if (!chosen_by_system && std::ranges::find(options.listen, *address) != options.listen.end()) {
+      return std::unexpected(usage(fmt::format("--listen: {} is given twice", url)));
+    }
+    options.listen.push_back(std::move(*address));
+  }
+  return {};
+}
+
+std::expected<void, EarlyExit> finish(const Raw& raw, const Environment& environment,
+                                      ServerOptions& options) {
+  if (raw.ephemeral && !raw.state.empty()) {
+    return std::unexpected(usage("--state keeps what --ephemeral forgets; give one of them"));
+  }
+  if (!raw.ephemeral) {
+    options.state_directory = raw.state.empty() ? default_state_directory(environment) : raw.state;
+  }
+  if (raw.ready_fd >= 0) options.ready_fd = raw.ready_fd;
+  const auto grace =
+      duration_option("--drain-grace", raw.drain_grace, protocol::kDrainMin, protocol::kDrainMax);
+  if (!grace) return std::unexpected(grace.error());
+  options.drain_grace = *grace;
+  const auto handshake =
+      duration_option("--handshake-timeout", raw.handshake_timeout, protocol::kHandshakeTimeoutMin,
+                      protocol::kHandshakeTimeoutMax);
+  if (!handshake) return std::unexpected(handshake.error());
+  options.handshake_timeout = *handshake;
+  return choose_doors(raw, environment, options);
+}
+
+}  // namespace
+
+std::expected<ServerOptions, EarlyExit> parse_options(std::span<const char* const> arguments,
+                                                      const Environment& environment) {
+  Raw raw;
+  ServerOptions options;
+  options.shards = std::min(environment.cores, kShardsMax);
+  CLI::App app(kDescription, "valkyrie-server");
+  app.footer(kFooter);
+  app.allow_extras();
+  add_options(app, raw, options);
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    return std::unexpected(EarlyExit{.code = 0, .text = app.help()});
+  } catch (const CLI::CallForVersion& version) {
+    return std::unexpected(EarlyExit{.code = 0, .text = std::string(version.what()) + "\n"});
+  } catch (const CLI::ParseError& error) {
+    return std::unexpected(usage(error.what()));
+  }
+  if (const auto unknown = app.remaining(); !unknown.empty()) {
+    return std::unexpected(unknown_argument(app, unknown.front()));
+  }
+  if (auto finished = finish(raw, environment, options); !finished) {
+    return std::unexpected(std::move(finished.error()));
+  }
+  return options;
+}
+
+}  // namespace valkyrie::server

@@ -1,0 +1,232 @@
+#include "server/ops/shard.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+namespace valkyrie::server {
+namespace {
+
+using transport::CloseCause;
+using transport::CloseReason;
+using transport::Connection;
+
+// Methods of an IDENTITY: how a subject was proven. Spec: docs/spec/session.md.
+constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
+
+// The value of IDENTITY of a peer: u8 method, u8 n, n bytes of tenant, subject.
+std::string identity_of(const Connection& connection) {
+  const auto& credentials = connection.peer_credentials();
+  if (!credentials) return {};
+  std::string value{kIdentityPeerUser, '\0'};
+  fmt::format_to(std::back_inserter(value), "uid:{}", credentials->uid);
+  return value;
+}
+
+// Who a peer is for the rate limit of log lines: its host or its user.
+std::string log_key(const Connection& connection) {
+  const auto& credentials = connection.peer_credentials();
+  if (credentials) return fmt::format("unix uid {}", credentials->uid);
+  const std::string& name = connection.peer_name();
+  return name.substr(0, name.rfind(':'));
+}
+
+// Ends as they should be.
+bool is_orderly(const CloseReason& reason) {
+  return reason.cause == CloseCause::session &&
+         (reason.code == protocol::CloseCode::none || reason.code == protocol::CloseCode::draining);
+}
+
+std::string_view explain(CloseCause cause) {
+  switch (cause) {
+    case CloseCause::http_bytes:
+      return "; this door speaks valkyrie, not HTTP";
+    case CloseCause::tls_bytes:
+      return "; this door is plain, not TLS";
+    case CloseCause::noise_bytes:
+      return "; this door is plain, not Noise";
+    case CloseCause::garbage:
+      return "; its first bytes are of no known protocol";
+    case CloseCause::door_timeout:
+      return "; it said nothing";
+    case CloseCause::half_open_limit:
+      return "; too many connections have not said hello";
+    default:
+      return "";
+  }
+}
+
+protocol::SessionConfig session_config(const ShardContext& context) {
+  protocol::SessionConfig config;
+  config.agent = fmt::format("valkyrie-server/{}", context.identity.version);
+  config.node_id = context.identity.name;
+  config.reader = protocol::MetadataReader::relay;
+  config.limits.requests_in_flight_max = context.options.requests_in_flight_max;
+  config.limits.handshake_timeout = context.options.handshake_timeout;
+  return config;
+}
+
+}  // namespace
+
+// A connection and its place in the router: the handler of its own events, so that nothing is
+// looked up per event.
+class Shard::Peer final : public transport::ConnectionHandler {
+ public:
+  Peer(Shard& shard, transport::Socket socket, std::size_t place)
+      : place_(place),
+        shard_(shard),
+        connection_(shard.reactor_, std::move(socket), protocol::Role::acceptor,
+                    shard.session_config_, shard.pool_, *this, shard.connection_options_,
+                    &shard.half_open_) {}
+
+  void on_event(Connection& connection, const protocol::Event& event) override {
+    router::Router& router = shard_.node_.router();
+    const protocol::Instant now = shard_.reactor_.now();
+    if (event.type == protocol::EventType::ready) {
+      id_ = router.attach(connection.session(), connection.peer_name(), identity_of(connection),
+                          this, now);
+    }
+    if (id_ == 0) return;  // It ended before its hello did: no router knows it.
+    router.on_event(id_, event, now);
+    shard_.reactor_.at_end_of_turn(shard_);
+  }
+
+  void on_closed(Connection&, const CloseReason& reason) override { shard_.forget(*this, reason); }
+
+  // Its number in the router; 0 before the hello.
+  [[nodiscard]] router::ConnectionId id() const { return id_; }
+  [[nodiscard]] Connection& connection() { return connection_; }
+
+  std::size_t place_;
+
+ private:
+  Shard& shard_;
+  router::ConnectionId id_ = 0;
+  Connection connection_;
+};
+
+Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
+             transport::Reactor& reactor)
+    : index_(index),
+      context_(context),
+      reactor_(reactor),
+      half_open_(std::max<std::size_t>(1, context.options.half_open_max / context.options.shards)),
+      session_config_(session_config(context)),
+      node_({.shard = index,
+             .shards = static_cast<std::uint32_t>(context.options.shards),
+             .seed = seed},
+            context.identity, context.gauges, *this) {
+  connection_options_.door_timeout =
+      std::min(connection_options_.door_timeout, context.options.handshake_timeout);
+  context_.links.attach(index_, reactor_, *this);
+}
+
+Shard::~Shard() {
+  timer_.cancel();
+  acceptors_.clear();
+}
+
+std::expected<void, std::error_code> Shard::accept_from(const transport::Listener& listener) {
+  transport::AcceptHandler& handler = *this;
+  acceptors_.push_back(std::make_unique<transport::Acceptor>(reactor_, listener.fd(index_),
+                                                             listener.shared(), handler));
+  return acceptors_.back()->start();
+}
+
+void Shard::on_accepted(transport::Socket socket) {
+  if (std::exchange(accept_paused_, false)) {
+    context_.log.info("accepting connections again (shard {})", index_);
+  }
+  auto peer = std::make_unique<Peer>(*this, std::move(socket), peers_.size());
+  if (const auto started = peer->connection().start(); !started) {
+    context_.log.warn("dropped {}: {}", peer->connection().peer_name(), started.error().message());
+    return;
+  }
+  peers_.push_back(std::move(peer));
+}
+
+void Shard::on_accept_paused(std::error_code cause) {
+  if (std::exchange(accept_paused_, true)) return;
+  context_.log.warn(
+      "accepting pauses (shard {}): {}; it goes on when connections close. Raise the limit of open "
+      "files (ulimit -n, LimitNOFILE=) if this is normal load",
+      index_, cause.message());
+}
+
+void Shard::on_message(std::size_t from, router::ShardMessage&& message) {
+  node_.router().on_message(static_cast<std::uint32_t>(from), std::move(message), reactor_.now());
+  reactor_.at_end_of_turn(*this);
+}
+
+void Shard::send(std::uint32_t shard, router::ShardMessage&& message) {
+  context_.links.send(index_, shard, std::move(message));
+}
+
+void Shard::on_end_of_turn() {
+  router::Router& router = node_.router();
+  while (void* owner = router.next_dirty()) {
+    // Asking for the session is what makes it write, and hand out its events, in this turn.
+    static_cast<void>(static_cast<Peer*>(owner)->connection().session());
+  }
+  node_.end_turn();
+  if (const auto deadline = router.deadline()) {
+    if (!timer_.armed() || timer_.deadline() > *deadline) {
+      reactor_.timers().arm(timer_, *deadline);
+    }
+  }
+}
+
+void Shard::on_timer() {
+  const protocol::Instant now = reactor_.now();
+  const auto deadline = node_.router().deadline();
+  if (deadline && *deadline <= now) node_.router().on_deadline(now);
+  reactor_.at_end_of_turn(*this);
+}
+
+void Shard::forget(Peer& peer, const CloseReason& reason) {
+  if (peer.id() != 0) node_.router().detach(peer.id());
+  log_close(peer.connection(), reason);
+  const std::size_t place = peer.place_;
+  std::swap(peers_[place], peers_.back());
+  peers_[place]->place_ = place;
+  peers_.pop_back();
+  for (const auto& acceptor : acceptors_) acceptor->connection_closed();
+  check_drained();
+}
+
+void Shard::log_close(const Connection& connection, const CloseReason& reason) {
+  const std::string_view word = transport::to_string(reason);
+  if (is_orderly(reason)) {
+    return context_.log.debug("closed {}: {}", connection.peer_name(), word);
+  }
+  const auto left_out = context_.closes.note(log_key(connection), reactor_.now());
+  if (!left_out) return;
+  std::string line =
+      fmt::format("closed {}: {}{}", connection.peer_name(), word, explain(reason.cause));
+  if (reason.error) line += fmt::format(" ({})", reason.error.message());
+  if (*left_out > 0) line += fmt::format(" [{} more of this peer were not logged]", *left_out);
+  context_.log.log(reason.local ? spdlog::level::warn : spdlog::level::info, line);
+}
+
+void Shard::drain(protocol::Duration grace) {
+  draining_ = true;
+  for (const auto& acceptor : acceptors_) acceptor->stop();
+  node_.router().drain(grace, reactor_.now());
+  for (const auto& peer : peers_) {
+    if (peer->id() == 0) peer->connection().session().close(protocol::CloseCode::draining);
+  }
+  reactor_.at_end_of_turn(*this);
+  check_drained();
+}
+
+void Shard::abort() {
+  for (const auto& peer : peers_) peer->connection().abort();
+}
+
+void Shard::check_drained() {
+  if (!draining_ || drained_ || !peers_.empty()) return;
+  drained_ = true;
+  context_.on_drained();
+}
+
+}  // namespace valkyrie::server

@@ -1,0 +1,110 @@
+// One shard of a running node: a thread's worth of reactor, listeners, connections and router.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <spdlog/logger.h>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "protocol/buffer_pool.h"
+#include "server/node/node_shard.h"
+#include "server/ops/close_log.h"
+#include "server/ops/options.h"
+#include "transport/acceptor.h"
+#include "transport/connection.h"
+#include "transport/half_open.h"
+#include "transport/listener.h"
+#include "transport/reactor.h"
+#include "transport/shard_links.h"
+
+namespace valkyrie::server {
+
+// How the routers of the shards reach each other.
+using NodeLinks = transport::ShardLinks<router::ShardMessage>;
+
+// What all shards of a node share. Outlives them.
+struct ShardContext {
+  const ServerOptions& options;
+  const NodeIdentity& identity;
+  NodeGauges& gauges;
+  NodeLinks& links;
+  CloseLog& closes;
+  spdlog::logger& log;
+  // A shard that drains has lost its last connection. Called on the shard's thread, once.
+  std::function<void()> on_drained;
+};
+
+// Carries the sessions of its connections to the router and back. One thread runs the reactor and
+// calls everything but where said otherwise.
+class Shard final : private transport::AcceptHandler,
+                    private transport::ShardReceiver<router::ShardMessage>,
+                    private router::Outbox,
+                    private transport::EndOfTurn {
+ public:
+  // Keeps references to `context` and `reactor`. `seed` varies the choice between instances.
+  Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
+        transport::Reactor& reactor);
+  // REQUIRES: the reactor does not run any more.
+  ~Shard() override;
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Accepts what comes to this listener's descriptor of the shard. Errors: the reactor cannot
+  // watch it. REQUIRES: before the thread starts.
+  [[nodiscard]] std::expected<void, std::error_code> accept_from(
+      const transport::Listener& listener);
+
+  // Takes no connection any more; ends those that are, once their calls are over, at the latest
+  // after `grace`.
+  void drain(protocol::Duration grace);
+  // Closes every connection at once.
+  void abort();
+
+  // The node without its sockets, to add services to.
+  [[nodiscard]] NodeShard& node() { return node_; }
+  // The event loop.
+  [[nodiscard]] transport::Reactor& reactor() { return reactor_; }
+  // Connections of any phase.
+  [[nodiscard]] std::size_t connection_count() const { return peers_.size(); }
+
+ private:
+  class Peer;
+
+  // AcceptHandler
+  void on_accepted(transport::Socket socket) override;
+  void on_accept_paused(std::error_code cause) override;
+  // ShardReceiver
+  void on_message(std::size_t from, router::ShardMessage&& message) override;
+  // Outbox
+  void send(std::uint32_t shard, router::ShardMessage&& message) override;
+  // EndOfTurn
+  void on_end_of_turn() override;
+
+  void on_timer();
+  void forget(Peer& peer, const transport::CloseReason& reason);
+  void log_close(const transport::Connection& connection, const transport::CloseReason& reason);
+  void check_drained();
+
+  const std::uint32_t index_;
+  ShardContext& context_;
+  transport::Reactor& reactor_;
+  protocol::BufferPool pool_;
+  transport::HalfOpenConnections half_open_;
+  protocol::SessionConfig session_config_;
+  transport::ConnectionOptions connection_options_;
+  std::vector<std::unique_ptr<Peer>> peers_;  // Each knows its place.
+  NodeShard node_;
+  std::vector<std::unique_ptr<transport::Acceptor>> acceptors_;
+  transport::Timer timer_ = transport::Timer::calling<&Shard::on_timer>(this);
+  bool accept_paused_ = false;
+  bool draining_ = false;
+  bool drained_ = false;
+};
+
+}  // namespace valkyrie::server

@@ -1,0 +1,180 @@
+#include "server/ops/testing/test_client.h"
+
+#include <array>
+#include <poll.h>
+#include <sys/socket.h>
+#include <utility>
+
+#include "protocol/messages/registry.h"
+#include "server/ops/testing/server_process.h"
+#include "transport/address.h"
+#include "transport/clock.h"
+
+namespace valkyrie::server::testing {
+
+using protocol::Event;
+using protocol::EventType;
+using transport::Socket;
+
+Socket dial(std::string_view url) {
+  const auto address = transport::parse_address(url);
+  if (!address) return {};
+  const auto candidates = transport::resolve(*address);
+  if (!candidates || candidates->empty()) return {};
+  const transport::SocketAddress& at = candidates->front();
+  Socket socket(::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket || ::connect(socket.fd(), at.get(), at.size) != 0) return {};
+  return socket;
+}
+
+void send_bytes(const Socket& socket, std::string_view bytes) {
+  static_cast<void>(::send(socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+}
+
+std::optional<std::string> read_until_closed(const Socket& socket) {
+  std::string received;
+  while (true) {
+    pollfd ready{.fd = socket.fd(), .events = POLLIN, .revents = 0};
+    if (::poll(&ready, 1, kPatienceMs) <= 0) return std::nullopt;
+    std::array<char, 4096> buffer{};
+    const ssize_t count = ::recv(socket.fd(), buffer.data(), buffer.size(), 0);
+    if (count <= 0) return received;
+    received.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+}
+
+TestClient::TestClient(transport::Reactor& reactor, std::string_view url) : reactor_(reactor) {
+  Socket socket = dial(url);
+  if (!socket) {
+    closed_ = transport::CloseReason{.cause = transport::CloseCause::io_error};
+    return;
+  }
+  transport::tune_stream(socket.fd(), {});
+  transport::ConnectionHandler& handler = *this;
+  connection_ =
+      std::make_unique<transport::Connection>(reactor_, std::move(socket), protocol::Role::dialer,
+                                              protocol::SessionConfig{}, pool_, handler);
+  if (!connection_->start()) closed_ = transport::CloseReason{};
+}
+
+bool TestClient::turn_until(const std::function<bool()>& condition) {
+  const protocol::Instant end = transport::monotonic_now() + std::chrono::milliseconds(kPatienceMs);
+  while (!condition()) {
+    const protocol::Duration left = end - transport::monotonic_now();
+    if (left <= protocol::Duration(0)) return false;
+    reactor_.turn(left);
+  }
+  return true;
+}
+
+bool TestClient::wait_ready() {
+  return turn_until([this] { return ready || closed_; }) && ready;
+}
+
+std::optional<transport::CloseReason> TestClient::wait_closed() {
+  static_cast<void>(turn_until([this] { return closed_.has_value(); }));
+  return closed_;
+}
+
+std::uint32_t TestClient::open(protocol::StreamKind kind, std::string_view service,
+                               std::string_view method) {
+  std::array<std::byte, 1024> buffer;
+  protocol::MetadataWriter writer(buffer);
+  writer.service(service);
+  writer.method(method);
+  const auto metadata = writer.finish();
+  const auto stream = connection_->session().open_stream(kind, 0, {.metadata = *metadata}, 0);
+  if (!stream) return 0;
+  opened_.push_back(*stream);
+  return *stream;
+}
+
+void TestClient::start_call(std::string_view service, std::string_view method,
+                            std::string_view payload) {
+  if (closed_) {
+    answers.push_back({.code = protocol::StatusCode::unavailable, .text = "closed"});
+    return;
+  }
+  const std::uint32_t stream = open(protocol::StreamKind::call, service, method);
+  const auto sent =
+      connection_->session().send_request(stream, {.payload = std::as_bytes(std::span(payload))});
+  if (!sent) {
+    answers.push_back({.code = protocol::StatusCode::unavailable,
+                       .outcome = protocol::Outcome::not_executed,
+                       .text = std::string(protocol::to_string(sent.error()))});
+  }
+}
+
+Answer TestClient::call(std::string_view service, std::string_view method,
+                        std::string_view payload) {
+  start_call(service, method, payload);
+  if (!turn_until([this] { return !answers.empty(); })) return {.code = {}, .text = "no answer"};
+  Answer answer = std::move(answers.front());
+  answers.pop_front();
+  return answer;
+}
+
+bool TestClient::serve(std::string_view service) {
+  const std::uint32_t stream =
+      open(protocol::StreamKind::stream, messages::kRegistryService, "Register");
+  const messages::RegisterMessage message =
+      messages::RegisterRequest{.service = std::string(service)};
+  const std::string body = messages::encode(message);
+  const auto sent =
+      connection_->session().send_data(stream, {.payload = std::as_bytes(std::span(body))});
+  return sent && turn_until([this] { return registered_ || closed_; }) && registered_;
+}
+
+void TestClient::answer(std::string_view payload) {
+  const Request request = std::move(requests.front());
+  requests.pop_front();
+  static_cast<void>(connection_->session().send_response(
+      request.stream, request.correlation, {.payload = std::as_bytes(std::span(payload))}));
+}
+
+void TestClient::end_streams() {
+  for (const std::uint32_t stream : std::exchange(opened_, {})) {
+    static_cast<void>(connection_->session().send_end(stream));
+  }
+}
+
+void TestClient::close() { connection_->session().close(protocol::CloseCode::none); }
+
+void TestClient::on_event(transport::Connection& connection, const Event& event) {
+  const std::string payload(reinterpret_cast<const char*>(event.payload.data()),
+                            event.payload.size());
+  const auto status = event.metadata.status().value_or(protocol::Status{});
+  switch (event.type) {
+    case EventType::ready:
+      ready = true;
+      break;
+    case EventType::goaway:
+      goaway = true;
+      break;
+    case EventType::data:
+      registered_ = true;
+      break;
+    case EventType::request:
+      requests.push_back({event.stream, event.correlation, payload});
+      break;
+    case EventType::response:
+      answers.push_back({status.code, status.outcome, std::string(status.text), payload});
+      break;
+    case EventType::request_failed:
+      answers.push_back(
+          {event.status, event.outcome, std::string(protocol::to_string(event.code)), {}});
+      break;
+    case EventType::end:
+      static_cast<void>(connection.session().send_end(event.stream));
+      break;
+    default:
+      break;
+  }
+  if (event.cost != 0) connection.session().consume(event.stream, event.cost);
+}
+
+void TestClient::on_closed(transport::Connection&, const transport::CloseReason& reason) {
+  closed_ = reason;
+}
+
+}  // namespace valkyrie::server::testing

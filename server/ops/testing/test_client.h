@@ -1,0 +1,88 @@
+// A client, or a service, of a node under test: one real connection, driven by the test's thread.
+#pragma once
+
+#include <deque>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/buffer_pool.h"
+#include "protocol/session.h"
+#include "transport/connection.h"
+#include "transport/reactor.h"
+
+namespace valkyrie::server::testing {
+
+// How a call ended.
+struct Answer {
+  protocol::StatusCode code = protocol::StatusCode::ok;
+  protocol::Outcome outcome = protocol::Outcome::executed;
+  std::string text;     // Of an error.
+  std::string payload;  // Of success.
+};
+
+// A connected stream socket to an address; an empty one if nobody listens there. Blocking.
+[[nodiscard]] transport::Socket dial(std::string_view url);
+
+// Sends bytes on a plain socket.
+void send_bytes(const transport::Socket& socket, std::string_view bytes);
+// Waits until the peer has closed; what it sent before, nullopt if it did not close.
+[[nodiscard]] std::optional<std::string> read_until_closed(const transport::Socket& socket);
+
+// One session with a node. `then` members run inside turn_until().
+class TestClient final : private transport::ConnectionHandler {
+ public:
+  // Dials at once.
+  TestClient(transport::Reactor& reactor, std::string_view url);
+  TestClient(const TestClient&) = delete;
+  TestClient& operator=(const TestClient&) = delete;
+
+  // Waits for the end of the hello; false if the connection ended instead.
+  bool wait_ready();
+  // Waits for the end of the connection; its reason.
+  std::optional<transport::CloseReason> wait_closed();
+  // Turns the reactor until the condition holds; false if it took too long.
+  bool turn_until(const std::function<bool()>& condition);
+
+  // Calls and waits for the answer.
+  Answer call(std::string_view service, std::string_view method, std::string_view payload);
+  // Calls; the answer comes into `answers`.
+  void start_call(std::string_view service, std::string_view method, std::string_view payload);
+  // Registers as an instance of the service and waits until it can be called.
+  bool serve(std::string_view service);
+  // Answers the oldest of `requests`.
+  void answer(std::string_view payload);
+  // ENDs the streams this side has opened.
+  void end_streams();
+  // Closes the session.
+  void close();
+
+  // Requests that came and were not answered: stream, correlation, payload.
+  struct Request {
+    std::uint32_t stream = 0;
+    std::uint32_t correlation = 0;
+    std::string payload;
+  };
+  std::deque<Request> requests;
+  std::deque<Answer> answers;
+  bool ready = false;
+  bool goaway = false;
+
+ private:
+  void on_event(transport::Connection& connection, const protocol::Event& event) override;
+  void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
+  std::uint32_t open(protocol::StreamKind kind, std::string_view service, std::string_view method);
+
+  transport::Reactor& reactor_;
+  protocol::BufferPool pool_;
+  std::unique_ptr<transport::Connection> connection_;
+  std::vector<std::uint32_t> opened_;
+  bool registered_ = false;
+  std::optional<transport::CloseReason> closed_;
+};
+
+}  // namespace valkyrie::server::testing
