@@ -1,4 +1,5 @@
 // How many control frames a peer may send: docs/spec/session.md, "Limits".
+// Private to this folder.
 #pragma once
 
 #include <algorithm>

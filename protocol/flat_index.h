@@ -1,4 +1,5 @@
 // A hash table from 64-bit keys to 32-bit slots, for what a session looks up per frame.
+// Private to this folder.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // Frames on their way to the peer, in lanes, and the choice of the next one: control first, then
 // by class, urgency and age. Rules: docs/spec/scheduling.md.
+// Private to this folder.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // Requests that wait for their response, on either side of a session.
+// Private to this folder.
 #pragma once
 
 #include <cstddef>

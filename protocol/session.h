@@ -79,6 +79,8 @@ struct SessionStats {
   std::uint64_t refused_messages = 0;  // Requests answered RESOURCE_EXHAUSTED by the session.
 };
 
+// One side of a connection, from the hello to the last byte; the top of this file says how to drive
+// it.
 class Session {
  public:
   // Keeps a reference to `pool`, which must outlive the session. A dialer has its HELLO to gather

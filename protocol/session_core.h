@@ -1,4 +1,4 @@
-// The state behind Session. One file of functions per concern:
+// The state behind Session. Private to this folder. One file of functions per concern:
 //   session_receive.cc   bytes to frames, the order of checks, dispatch
 //   session_messages.cc  message frames: fragments, requests, responses, data
 //   session_control.cc   STREAM_OPEN, END, RESET, CANCEL, CREDIT, STREAM_LIMIT, PING, GOAWAY

@@ -1,5 +1,6 @@
 // Two sessions joined by byte pipes, for tests: bytes are cut where the test says, and every event
 // is kept as a copy.
+// Private to this folder.
 #pragma once
 
 #include <cstddef>

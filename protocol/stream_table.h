@@ -1,4 +1,5 @@
 // The streams of a session.
+// Private to this folder.
 #pragma once
 
 #include <cstddef>

@@ -17,6 +17,7 @@ class Workspace {
   static std::expected<Workspace, std::string> create(const std::filesystem::path& parent,
                                                       const std::string& name);
 
+  // Where the job runs, and its TMPDIR.
   [[nodiscard]] std::filesystem::path work() const { return root_ / "work"; }
   [[nodiscard]] std::filesystem::path tmp() const { return root_ / "tmp"; }
 

@@ -7,6 +7,11 @@ import pathlib
 import re
 import sys
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from tidy_rules.doc_rules import STANDARD_NAMES  # noqa: E402
+
 _FIELD = re.compile(r"Member \S+ \((?:variable|typedef|enumvalue)\) of (?:class|struct|union)")
 _FUNCTION = re.compile(r"Member (.+) \((?:function|friend)\) of (?:class|struct|union) ([\w:]+)")
 
@@ -20,6 +25,8 @@ def counts(warning):
     match = _FUNCTION.search(warning)
     if match:
         name, owner = match.group(1).split("(")[0].strip(), match.group(2).rsplit("::", 1)[-1]
+        if name in STANDARD_NAMES:
+            return False
         return not (name == owner or name.startswith("~") or name.startswith("operator"))
     return True
 

@@ -5,7 +5,7 @@ import re
 from . import scan
 
 # Names whose meaning the language or its library fixed.
-_STANDARD_NAMES = {
+STANDARD_NAMES = {
     *("begin", "end", "size", "empty", "data", "swap"),
     *("get_return_object", "initial_suspend", "final_suspend", "unhandled_exception"),
     *("return_value", "return_void", "yield_value", "await_ready", "await_suspend", "await_resume"),
@@ -43,7 +43,7 @@ def needs_comment(declaration):
             or re.search(r"\boverride\b", head.rsplit(")", 1)[-1])
             or name.startswith("~")
             or name in declaration.enclosing[-1:]
-            or name in _STANDARD_NAMES and declaration.scope == "type"
+            or name in STANDARD_NAMES and declaration.scope == "type"
             or re.match(r"operator\s*\W", name) and not name.startswith("operator()")
             or "::" in name
             or name.isupper()
