@@ -240,9 +240,9 @@ enum class MetadataKey : std::uint8_t {
   affinity = 0x04,
   // Credential; ends at the node.
   authorization = 0x05,
-  // U8 method, u8 n, n bytes tenant, subject; only from a node.
+  // U8 method, u8 n, n bytes tenant, subject; believed from nodes only.
   identity = 0x06,
-  // U8, at most 8; only from a node.
+  // U8, at most 8; written by nodes.
   hops = 0x07,
   // U8: retries before this one.
   attempt = 0x08,
