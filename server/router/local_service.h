@@ -177,8 +177,9 @@ class LocalService {
   virtual void on_writable(LocalStream stream, protocol::Instant now);
   // The peer sends no more; it still reads until the service ENDs.
   virtual void on_end(LocalStream stream, protocol::Instant now);
-  // The stream is over: `none` when both sides ENDed it, else the reason of the peer's RESET or
-  // of the lost connection. The last callback for the stream; forget it.
+  // The stream is over: `none` when both sides ENDed it, else the reason of the peer's RESET or of
+  // the lost connection (destination_lost where it broke off). The last callback for the stream;
+  // forget it.
   virtual void on_closed(LocalStream stream, protocol::CloseCode code, protocol::Instant now);
 
   // The node drains and will be gone after `grace` at the latest.

@@ -100,9 +100,12 @@ void RouterCore::on_link_event(Link& link, const Event& event) {
       if (link.far) return post(0, letter(ShardMessage::Type::stream_end, link.id));
       if (!link.refused && !link.muted) link.service->on_end(LocalStream(*this, link.id), now_);
       return;
-    case EventType::reset:
     case EventType::stream_closed:
-      return close_link(link, event.code);
+      return close_link(link, CloseCode::none);
+    case EventType::reset:
+      // A connection that breaks off gives no reason; the service shall see that it did.
+      return close_link(link, event.code == CloseCode::none ? CloseCode::destination_lost
+                                                            : event.code);
     default:
       return;
   }

@@ -32,7 +32,7 @@ class World {
   }
 
   void step() {
-    switch (pick(14)) {
+    switch (pick(15)) {
       case 0:
         return replace(services_[pick(kPrograms)], [&] { return start_service(); });
       case 1:
@@ -62,6 +62,10 @@ class World {
         network_.run();
         return;
       case 9:
+        clients_[pick(kPrograms)]->notify("s" + std::to_string(pick(2)), "M",
+                                          std::string(pick(30'000), 'n'));
+        return;
+      case 10:
         network_.advance(Duration(1ms) * pick(2000));
         return;
       default:

@@ -468,6 +468,39 @@ TEST(Router, idle_streams_to_instances_end_and_nothing_is_kept) {
   EXPECT_EQ(client.answers.back().code, StatusCode::ok);
 }
 
+TEST(Router, a_notify_reaches_an_instance_and_is_never_answered) {
+  VirtualNetwork network;
+  Peer service(network);
+  service.serve(kGreeter, "one");
+  Peer client(network);
+  network.run();
+  client.notify(kGreeter, "M", "x");
+  client.notify("hello.Nobody", "M", "x");
+  client.notify("valkyrie.Node", "Echo", "x");
+  network.run();
+  EXPECT_EQ(service.served, 1U);
+  EXPECT_EQ(network.router_of(0).stats().notifies, 3U);
+  EXPECT_EQ(network.router_of(0).stats().notifies_dropped, 2U);
+  EXPECT_EQ(client.wire.far.held_bytes(), 0U);
+}
+
+TEST(Router, notifies_wait_for_a_service_that_does_not_read_and_none_is_kept_when_it_dies) {
+  VirtualNetwork network;
+  Peer service(network);
+  service.serve(kGreeter, "one");
+  service.consume = false;
+  Peer client(network);
+  network.run();
+  for (int i = 0; i < 20; ++i) client.notify(kGreeter, "M", std::string(20'000, 'x'));
+  network.run();
+  EXPECT_LT(service.served, 10U);
+  EXPECT_GT(network.router_of(0).census().calls, 0U);
+  network.cut(service.wire);
+  network.run();
+  EXPECT_EQ(network.router_of(0).census().calls, 0U);
+  EXPECT_EQ(client.wire.far.held_bytes(), 0U);
+}
+
 TEST(Router, wrong_streams_are_reset_with_a_code) {
   VirtualNetwork network;
   Peer client(network);

@@ -72,6 +72,11 @@ class Peer final : public Program {
     }
     return index;
   }
+  // Sends a message that nobody answers.
+  void notify(std::string_view service, std::string_view method, std::string_view payload) {
+    static_cast<void>(
+        wire.near.send_notify(stream_to(service, method, 0), {.payload = bytes_of(payload)}));
+  }
   // Asks to give up the latest call.
   void cancel_last() { wire.near.cancel(last_call.first, last_call.second); }
 
