@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "protocol/event.h"
 #include "protocol/flat_index.h"
 #include "protocol/output_queue.h"
 #include "protocol/request_table.h"
