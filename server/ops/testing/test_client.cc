@@ -1,5 +1,6 @@
 #include "server/ops/testing/test_client.h"
 
+#include <algorithm>
 #include <array>
 #include <poll.h>
 #include <sys/socket.h>
@@ -130,6 +131,15 @@ void TestClient::answer(std::string_view payload) {
   requests.pop_front();
   static_cast<void>(connection_->session().send_response(
       request.stream, request.correlation, {.payload = std::as_bytes(std::span(payload))}));
+  end_if_answered(request.stream);
+}
+
+// This side's END follows its last answer.
+void TestClient::end_if_answered(std::uint32_t stream) {
+  const bool owes = std::ranges::any_of(
+      requests, [stream](const Request& request) { return request.stream == stream; });
+  if (owes || std::erase(ended_, stream) == 0) return;
+  static_cast<void>(connection_->session().send_end(stream));
 }
 
 void TestClient::end_streams() {
@@ -165,7 +175,8 @@ void TestClient::on_event(transport::Connection& connection, const Event& event)
           {event.status, event.outcome, std::string(protocol::to_string(event.code)), {}});
       break;
     case EventType::end:
-      static_cast<void>(connection.session().send_end(event.stream));
+      ended_.push_back(event.stream);
+      end_if_answered(event.stream);
       break;
     default:
       break;

@@ -33,7 +33,7 @@ void send_bytes(const transport::Socket& socket, std::string_view bytes);
 // Waits until the peer has closed; what it sent before, nullopt if it did not close.
 [[nodiscard]] std::optional<std::string> read_until_closed(const transport::Socket& socket);
 
-// One session with a node. `then` members run inside turn_until().
+// One session with a node. What comes is handled inside turn_until() and the functions that wait.
 class TestClient final : private transport::ConnectionHandler {
  public:
   // Dials at once.
@@ -75,12 +75,14 @@ class TestClient final : private transport::ConnectionHandler {
  private:
   void on_event(transport::Connection& connection, const protocol::Event& event) override;
   void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
+  void end_if_answered(std::uint32_t stream);
   std::uint32_t open(protocol::StreamKind kind, std::string_view service, std::string_view method);
 
   transport::Reactor& reactor_;
   protocol::BufferPool pool_;
   std::unique_ptr<transport::Connection> connection_;
   std::vector<std::uint32_t> opened_;
+  std::vector<std::uint32_t> ended_;  // By the peer, and not yet by this side.
   bool registered_ = false;
   std::optional<transport::CloseReason> closed_;
 };
