@@ -130,6 +130,17 @@ void check(const JobSpec& spec) {
   if (bad_word || bad_variable) throw Refusal{DecodeError::value};
 }
 
+// A spec that is absent is never looked at by itself.
+template <>
+void check(const RunRequest& request) {
+  check(request.spec);
+}
+
+template <>
+void check(const Start& start) {
+  check(start.spec);
+}
+
 template <>
 void check(const RunnerHello& hello) {
   if (hello.name.empty() || hello.instance.empty()) throw Refusal{DecodeError::missing};

@@ -223,6 +223,12 @@ TEST(Messages, a_spec_that_cannot_be_executed_is_refused) {
   EXPECT_EQ(error({.argv = {"a"}, .environment = {{"", "b"}}}), DecodeError::missing);
 }
 
+TEST(Messages, an_absent_spec_is_refused) {
+  EXPECT_EQ(decode<RunInput>(bytes_of(std::string("\x0a\x00", 2))).error(), DecodeError::missing);
+  EXPECT_EQ(decode<NodeMessage>(bytes_of(std::string("\x12\x02\x08\x01", 4))).error(),
+            DecodeError::missing);
+}
+
 TEST(Messages, an_unknown_enum_value_is_refused) {
   EXPECT_EQ(decode<CancelJobReply>(bytes_of("\x10\x0e")).error(), DecodeError::value);
   EXPECT_TRUE(decode<CancelJobReply>(bytes_of("\x10\x0d")));
