@@ -1,9 +1,12 @@
 #include "server/ops/node.h"
 
 #include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <fmt/format.h>
 #include <latch>
 #include <pthread.h>
+#include <string_view>
 #include <sys/eventfd.h>
 #include <system_error>
 #include <unistd.h>
@@ -12,12 +15,33 @@
 #include "transport/clock.h"
 
 namespace valkyrie::server {
+namespace {
+
+std::uint64_t unix_milliseconds() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(since / std::chrono::milliseconds(1));
+}
+
+// The epoch leads the fencing tokens, so that no later run of this node gives one out again.
+jobs::JobPlaneOptions job_options(const NodeState& state, const RandomSource& random) {
+  constexpr std::uint32_t kEpochMask = (1U << 24U) - 1;
+  const std::string_view digits = std::string_view(state.id).substr(state.id.size() - 3);
+  std::uint16_t node_bits = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), node_bits, 16);
+  return {.node = state.id,
+          .node_bits = node_bits,
+          .epoch = state.starts & kEpochMask,
+          .unix_ms = unix_milliseconds,
+          .random = random};
+}
+
+}  // namespace
 
 std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOptions& options,
                                                               NodeState state,
                                                               const RandomSource& random,
                                                               spdlog::logger& log) {
-  std::unique_ptr<Node> node(new Node(options, std::move(state), log));
+  std::unique_ptr<Node> node(new Node(options, std::move(state), random, log));
   if (!node->drained_event_) {
     return std::unexpected(std::generic_category().message(errno));
   }
@@ -32,13 +56,15 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   return node;
 }
 
-Node::Node(const ServerOptions& options, NodeState state, spdlog::logger& log)
+Node::Node(const ServerOptions& options, NodeState state, const RandomSource& random,
+           spdlog::logger& log)
     : options_(options),
       state_(std::move(state)),
       gauges_(static_cast<std::uint32_t>(options.shards)),
       drained_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       shards_busy_(options.shards),
-      links_(std::make_unique<NodeLinks>(options.shards)) {
+      links_(std::make_unique<NodeLinks>(options.shards)),
+      jobs_(job_options(state_, random)) {
   context_ =
       std::make_unique<ShardContext>(ShardContext{.options = options_,
                                                   .identity = identity_,
@@ -95,6 +121,9 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
     reactors_.push_back(std::move(*reactor));
     shards_.push_back(std::make_unique<Shard>(index, static_cast<std::uint32_t>(random()),
                                               *context_, *reactors_.back()));
+    NodeShard& node = shards_.back()->node();
+    node.add_service(jobs::JobServices::kJobsInfo, index == 0 ? &jobs_.jobs() : nullptr);
+    node.add_service(jobs::JobServices::kRunnersInfo, index == 0 ? &jobs_.runners() : nullptr);
   }
   for (const auto& shard : shards_) {
     for (const transport::Listener& listener : listeners_) {

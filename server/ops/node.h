@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/jobs/job_services.h"
 #include "server/ops/options.h"
 #include "server/ops/shard.h"
 #include "server/ops/state_directory.h"
@@ -44,7 +45,8 @@ class Node {
   std::size_t stop();
 
  private:
-  Node(const ServerOptions& options, NodeState state, spdlog::logger& log);
+  Node(const ServerOptions& options, NodeState state, const RandomSource& random,
+       spdlog::logger& log);
   [[nodiscard]] std::expected<void, std::string> open_doors();
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
@@ -61,6 +63,7 @@ class Node {
   std::vector<std::unique_ptr<transport::Reactor>> reactors_;
   std::unique_ptr<NodeLinks> links_;
   std::unique_ptr<ShardContext> context_;
+  jobs::JobServices jobs_;  // On the thread of shard 0.
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::thread> threads_;
 };

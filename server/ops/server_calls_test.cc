@@ -67,6 +67,19 @@ TEST(Server, carries_calls_to_a_service_on_every_shard) {
   }
 }
 
+TEST(Server, has_the_services_of_the_job_plane) {
+  const auto reactor = make_reactor();
+  RunningNode node({"--shards", "2"});
+  for (const std::string& url : {node.tcp_url, node.unix_url}) {
+    TestClient client(*reactor, url);
+    ASSERT_TRUE(client.wait_ready());
+    for (const char* service : {"valkyrie.Jobs", "valkyrie.Runners"}) {
+      const auto answer = client.call(service, "List", "");
+      EXPECT_EQ(answer.code, StatusCode::ok) << service << ": " << answer.text;
+    }
+  }
+}
+
 TEST(Server, refuses_a_service_that_is_not_there) {
   const auto reactor = make_reactor();
   RunningNode node;

@@ -1,0 +1,229 @@
+#include "server/jobs/job_services.h"
+
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace valkyrie::jobs {
+namespace {
+
+using protocol::CloseCode;
+using protocol::Instant;
+using protocol::Outcome;
+using protocol::StatusCode;
+using protocol::StreamKind;
+
+constexpr router::LocalMethod kJobsMethods[] = {{.name = "Cancel"},
+                                                {.name = "Get"},
+                                                {.name = "List"},
+                                                {.name = "Run", .kind = StreamKind::stream}};
+constexpr router::LocalMethod kRunnersMethods[] = {{.name = "List"},
+                                                   {.name = "Work", .kind = StreamKind::stream}};
+
+Refused bad_body(messages::DecodeError error) {
+  return {.code = StatusCode::invalid_argument,
+          .text = "the body is not readable: " + std::string(messages::to_string(error))};
+}
+
+void fail(router::LocalCall call, const Refused& why) {
+  call.fail(why.code, why.text, Outcome::not_executed);
+}
+
+// Answers with what `act` makes of the request: a reply, or Refused.
+template <class Request, class Act>
+void answer(router::LocalCall call, const router::LocalRequest& request, Act act) {
+  const auto body = messages::decode<Request>(request.payload);
+  if (!body) return fail(call, bad_body(body.error()));
+  const auto reply = act(*body);
+  if (!reply) return fail(call, reply.error());
+  call.respond(messages::encode(*reply));
+}
+
+}  // namespace
+
+constinit const router::LocalServiceInfo JobServices::kJobsInfo{.name = messages::kJobsService,
+                                                                .methods = kJobsMethods};
+constinit const router::LocalServiceInfo JobServices::kRunnersInfo{
+    .name = messages::kRunnersService, .methods = kRunnersMethods};
+
+JobServices::JobServices(JobPlaneOptions options) : plane_(std::move(options), store_) {}
+
+void JobServices::end(Peer& peer, const Refused& why) {
+  peer.over = true;
+  peer.stream.end({why.code, Outcome::not_executed, why.text});
+}
+
+// Writes what the plane has for its streams, as far as they have credit.
+void JobServices::pump() {
+  while (const auto ready = plane_.poll_ready()) {
+    if (const auto* submitter = std::get_if<SubmitterReady>(&*ready)) {
+      write_events(submitter->submitter);
+    } else if (const auto* runner = std::get_if<RunnerReadyToTake>(&*ready)) {
+      write_messages(runner->runner);
+    } else {
+      dismiss(std::get<RunnerDismissed>(*ready));
+    }
+  }
+}
+
+void JobServices::write_events(SubmitterId submitter) {
+  const auto found = submitters_.find(submitter);
+  if (found == submitters_.end()) return;
+  Peer& peer = found->second;
+  while (!peer.over && !peer.blocked) {
+    const messages::JobEvent* const event = plane_.next_event(submitter);
+    if (event == nullptr) return;
+    const bool last = std::holds_alternative<messages::Ended>(*event);
+    peer.blocked = !peer.stream.send(messages::encode(*event), peer.qos);
+    plane_.take_event(submitter);
+    if (!last) continue;
+    peer.over = true;
+    peer.stream.end();
+  }
+}
+
+void JobServices::write_messages(RunnerId runner) {
+  const auto found = runner_peers_.find(runner);
+  if (found == runner_peers_.end()) return;
+  Peer& peer = found->second;
+  while (!peer.over && !peer.blocked) {
+    const messages::NodeMessage* const message = plane_.next_message(runner);
+    if (message == nullptr) return;
+    peer.blocked = !peer.stream.send(messages::encode(*message), peer.qos);
+    plane_.take_message(runner);
+  }
+}
+
+void JobServices::dismiss(const RunnerDismissed& dismissed) {
+  const auto found = runner_peers_.find(dismissed.runner);
+  if (found != runner_peers_.end() && !found->second.over) end(found->second, dismissed.why);
+}
+
+void JobServices::Jobs::on_request(router::LocalCall call, const router::LocalRequest& request,
+                                   Instant now) {
+  using Lists = std::expected<messages::ListJobsReply, Refused>;
+  if (request.method == "List") {
+    answer<messages::ListJobsRequest>(
+        call, request, [&](const auto& body) -> Lists { return of_.plane_.list(body, now); });
+  } else if (request.method == "Get") {
+    answer<messages::GetJobRequest>(call, request,
+                                    [&](const auto& body) { return of_.plane_.get(body, now); });
+  } else {
+    answer<messages::CancelJobRequest>(
+        call, request, [&](const auto& body) { return of_.plane_.cancel(body, now); });
+    of_.pump();
+  }
+}
+
+void JobServices::Jobs::on_stream(router::LocalStream stream, const router::LocalOpen& open,
+                                  Instant /*now*/) {
+  of_.submitters_[stream.id()] = {.stream = stream, .qos = open.qos};
+}
+
+void JobServices::Jobs::on_message(router::LocalStream stream, const router::LocalMessage& message,
+                                   Instant now) {
+  stream.consume(message.cost);
+  Peer& peer = of_.submitters_.at(stream.id());
+  if (peer.over) return;
+  auto body = messages::decode<messages::RunInput>(message.payload);
+  if (!body) {
+    of_.plane_.submitter_left(stream.id(), now);
+    end(peer, bad_body(body.error()));
+  } else if (auto* request = std::get_if<messages::RunRequest>(&*body)) {
+    submit(peer, std::move(*request), now);
+  } else if (peer.submitted) {
+    of_.plane_.cancel_run(stream.id(), std::get<messages::CancelRequest>(*body), now);
+  } else {
+    end(peer, {.code = StatusCode::invalid_argument, .text = "nothing was submitted to cancel"});
+  }
+  of_.pump();
+}
+
+void JobServices::Jobs::submit(Peer& peer, messages::RunRequest request, Instant now) {
+  if (std::exchange(peer.submitted, true)) {
+    of_.plane_.submitter_left(peer.stream.id(), now);
+    return end(peer, {.code = StatusCode::invalid_argument, .text = "a second RunRequest"});
+  }
+  const auto job = of_.plane_.submit(peer.stream.id(), std::move(request.spec), now);
+  if (!job) end(peer, job.error());
+}
+
+void JobServices::Jobs::on_writable(router::LocalStream stream, Instant /*now*/) {
+  of_.submitters_.at(stream.id()).blocked = false;
+  of_.write_events(stream.id());
+  of_.pump();  // What was taken may have opened a runner's window.
+}
+
+void JobServices::Jobs::on_end(router::LocalStream stream, Instant now) {
+  of_.plane_.submitter_left(stream.id(), now);
+  Peer& peer = of_.submitters_.at(stream.id());
+  if (!std::exchange(peer.over, true)) peer.stream.end();
+  of_.pump();
+}
+
+void JobServices::Jobs::on_closed(router::LocalStream stream, CloseCode /*code*/, Instant now) {
+  of_.plane_.submitter_left(stream.id(), now);
+  of_.submitters_.erase(stream.id());
+  of_.pump();
+}
+
+void JobServices::Jobs::on_drain(protocol::Duration /*grace*/, Instant now) {
+  of_.plane_.drain(now);
+  of_.pump();
+}
+
+std::optional<Instant> JobServices::Jobs::deadline() const { return of_.plane_.deadline(); }
+
+void JobServices::Jobs::on_deadline(Instant now) {
+  of_.plane_.on_deadline(now);
+  of_.pump();
+}
+
+void JobServices::Runners::on_request(router::LocalCall call, const router::LocalRequest& request,
+                                      Instant now) {
+  using Lists = std::expected<messages::ListRunnersReply, Refused>;
+  answer<messages::ListRunnersRequest>(
+      call, request, [&](const auto&) -> Lists { return of_.plane_.list_runners(now); });
+}
+
+void JobServices::Runners::on_stream(router::LocalStream stream, const router::LocalOpen& open,
+                                     Instant /*now*/) {
+  of_.runner_peers_[stream.id()] = {.stream = stream, .qos = open.qos};
+}
+
+void JobServices::Runners::on_message(router::LocalStream stream,
+                                      const router::LocalMessage& message, Instant now) {
+  stream.consume(message.cost);
+  Peer& peer = of_.runner_peers_.at(stream.id());
+  if (peer.over) return;
+  auto body = messages::decode<messages::RunnerMessage>(message.payload);
+  if (!body) {
+    of_.plane_.runner_left(stream.id(), now);
+    end(peer, bad_body(body.error()));
+  } else if (const auto taken = of_.plane_.runner_message(stream.id(), *std::move(body), now);
+             !taken) {
+    end(peer, taken.error());
+  }
+  of_.pump();
+}
+
+void JobServices::Runners::on_writable(router::LocalStream stream, Instant /*now*/) {
+  of_.runner_peers_.at(stream.id()).blocked = false;
+  of_.write_messages(stream.id());
+  of_.pump();
+}
+
+void JobServices::Runners::on_end(router::LocalStream stream, Instant now) {
+  of_.plane_.runner_left(stream.id(), now);
+  Peer& peer = of_.runner_peers_.at(stream.id());
+  if (!std::exchange(peer.over, true)) peer.stream.end();
+  of_.pump();
+}
+
+void JobServices::Runners::on_closed(router::LocalStream stream, CloseCode /*code*/, Instant now) {
+  of_.plane_.runner_left(stream.id(), now);
+  of_.runner_peers_.erase(stream.id());
+  of_.pump();
+}
+
+}  // namespace valkyrie::jobs
