@@ -43,7 +43,7 @@ void RegistryService::on_stream(router::LocalStream stream, const router::LocalO
                                        .shard = open.caller.shard,
                                        .connection = open.caller.connection,
                                        .peer = std::string(open.caller.address)},
-                     .over = false};
+                              .over = false};
 }
 
 void RegistryService::on_message(router::LocalStream stream, const router::LocalMessage& message,

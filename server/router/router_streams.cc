@@ -104,8 +104,8 @@ void RouterCore::on_link_event(Link& link, const Event& event) {
       return close_link(link, CloseCode::none);
     case EventType::reset:
       // A connection that breaks off gives no reason; the service shall see that it did.
-      return close_link(link, event.code == CloseCode::none ? CloseCode::destination_lost
-                                                            : event.code);
+      return close_link(link,
+                        event.code == CloseCode::none ? CloseCode::destination_lost : event.code);
     default:
       return;
   }
