@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "bench/histogram.h"
+#include "tools/histogram.h"
 
 namespace valkyrie::bench {
 
@@ -60,7 +60,7 @@ class Measurement {
   std::uint64_t end_ns_;
   std::uint64_t answers_ = 0;
   std::uint64_t errors_ = 0;
-  Histogram histogram_;
+  tools::Histogram histogram_;
 };
 
 }  // namespace valkyrie::bench

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "server/ops/announce.h"
-#include "server/ops/duration_text.h"
+#include "transport/duration_text.h"
 #include "server/ops/log.h"
 #include "server/ops/node.h"
 #include "server/ops/options.h"
@@ -61,7 +61,7 @@ void announce(const Node& node, const ServerOptions& options, protocol::Instant 
 
 int drain_and_stop(Node& node, const ServerOptions& options, int signals, spdlog::logger& log) {
   log.info("draining: running calls have {}; a second signal stops at once",
-           duration_text(options.drain_grace));
+           transport::duration_text(options.drain_grace));
   node.drain(options.drain_grace);
   const auto patience = (options.drain_grace + kLastWordsTime) / std::chrono::milliseconds(1);
   const StopCause cause = wait_for_stop(signals, node.drained_fd(), static_cast<int>(patience));

@@ -7,8 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "server/ops/duration_text.h"
 #include "server/registry/suggestion.h"
+#include "transport/duration_text.h"
 
 namespace valkyrie::server {
 namespace {
@@ -41,8 +41,8 @@ Exit codes: 0 stopped in order, 1 could not start or was cut short, 2 wrong usag
 struct Raw {
   std::vector<std::string> listen;
   std::string state;
-  std::string drain_grace = duration_text(protocol::kDrainDefault);
-  std::string handshake_timeout = duration_text(protocol::kHandshakeTimeoutDefault);
+  std::string drain_grace = transport::duration_text(protocol::kDrainDefault);
+  std::string handshake_timeout = transport::duration_text(protocol::kHandshakeTimeoutDefault);
   int ready_fd = -1;
   bool ephemeral = false;
   bool insecure = false;
@@ -137,11 +137,12 @@ std::expected<protocol::Duration, EarlyExit> duration_option(std::string_view na
                                                              const std::string& text,
                                                              protocol::Duration min,
                                                              protocol::Duration max) {
-  const auto value = parse_duration(text);
+  const auto value = transport::parse_duration(text);
   if (!value) return std::unexpected(usage(fmt::format("{}: {}", name, value.error())));
   if (*value < min || *value > max) {
-    return std::unexpected(usage(fmt::format("{}: {} is not between {} and {}", name, text,
-                                             duration_text(min), duration_text(max))));
+    return std::unexpected(
+        usage(fmt::format("{}: {} is not between {} and {}", name, text,
+                          transport::duration_text(min), transport::duration_text(max))));
   }
   return *value;
 }

@@ -1,11 +1,11 @@
-#include "server/ops/duration_text.h"
+#include "transport/duration_text.h"
 
 #include <array>
 #include <charconv>
 #include <fmt/format.h>
 #include <utility>
 
-namespace valkyrie::server {
+namespace valkyrie::transport {
 namespace {
 
 using protocol::Duration;
@@ -50,4 +50,4 @@ std::string duration_text(Duration duration) {
   return fmt::format("{}ms", duration / std::chrono::milliseconds(1));
 }
 
-}  // namespace valkyrie::server
+}  // namespace valkyrie::transport

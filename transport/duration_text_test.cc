@@ -1,8 +1,8 @@
-#include "server/ops/duration_text.h"
+#include "transport/duration_text.h"
 
 #include <gtest/gtest.h>
 
-namespace valkyrie::server {
+namespace valkyrie::transport {
 namespace {
 
 using namespace std::chrono_literals;
@@ -33,4 +33,4 @@ TEST(DurationText, writes_what_it_reads) {
 }
 
 }  // namespace
-}  // namespace valkyrie::server
+}  // namespace valkyrie::transport

@@ -1,11 +1,11 @@
-#include "bench/histogram.h"
+#include "tools/histogram.h"
 
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <iterator>
 
-namespace valkyrie::bench {
+namespace valkyrie::tools {
 
 void Histogram::merge(const Histogram& other) {
   for (std::size_t index = 0; index < kBuckets; ++index) counts_[index] += other.counts_[index];
@@ -36,4 +36,4 @@ std::string Histogram::to_json() const {
   return json + "]";
 }
 
-}  // namespace valkyrie::bench
+}  // namespace valkyrie::tools

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-namespace valkyrie::bench {
+namespace valkyrie::tools {
 
 // Counts of latencies in log-linear buckets: every power of two is cut into kSubBuckets equal
 // parts, so a reported value is at most 1/128 (0.8 %) above the recorded one, at any magnitude, in
@@ -74,4 +74,4 @@ class Histogram {
   std::uint64_t max_ns_ = 0;
 };
 
-}  // namespace valkyrie::bench
+}  // namespace valkyrie::tools

@@ -1,4 +1,4 @@
-#include "bench/histogram.h"
+#include "tools/histogram.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-namespace valkyrie::bench {
+namespace valkyrie::tools {
 namespace {
 
 TEST(Histogram, empty_reports_zero) {
@@ -114,4 +114,4 @@ TEST(Histogram, json_lists_the_filled_buckets_in_microseconds) {
 }
 
 }  // namespace
-}  // namespace valkyrie::bench
+}  // namespace valkyrie::tools

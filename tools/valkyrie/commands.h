@@ -1,0 +1,34 @@
+// The commands of `valkyrie`: each adds itself to the command line and, when chosen, sets
+// Context::run.
+#pragma once
+
+#include "tools/valkyrie/context.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace valkyrie::tools {
+
+// call TARGET [BODY]: one call, its reply on standard output.
+void add_call(CLI::App& app, Context& context);
+// serve SERVICE: makes a program, or an echo, a service.
+void add_serve(CLI::App& app, Context& context);
+// services ls|show: what is registered at the node.
+void add_services(CLI::App& app, Context& context);
+// ping: round trips to the node itself.
+void add_ping(CLI::App& app, Context& context);
+// bench call TARGET: rate and latency of a call.
+void add_bench(CLI::App& app, Context& context);
+// job run|ls|show|cancel: commands on runners.
+void add_job(CLI::App& app, Context& context);
+// runner ls: who executes jobs.
+void add_runner(CLI::App& app, Context& context);
+// doctor: what keeps this machine from using a node.
+void add_doctor(CLI::App& app, Context& context);
+// version: of this program and of the node.
+void add_version(CLI::App& app, Context& context);
+// completion bash|zsh|fish: a script for the shell.
+void add_completion(CLI::App& app, Context& context);
+
+}  // namespace valkyrie::tools

@@ -1,0 +1,36 @@
+#include "tools/valkyrie/json.h"
+
+#include <fmt/format.h>
+
+#include <boost/beast/core/detail/base64.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/src.hpp>
+
+#include "protocol/status.h"
+
+namespace valkyrie::tools {
+
+void print_json(const json::value& value) { fmt::print("{}\n", json::serialize(value)); }
+
+void print_json_rows(Format format, const json::array& rows) {
+  if (format != Format::jsonl) {
+    print_json(rows);
+    return;
+  }
+  for (const json::value& row : rows) print_json(row);
+}
+
+json::value bytes_json(std::string_view bytes) {
+  if (protocol::is_utf8(bytes)) return json::string(bytes);
+  std::string encoded(boost::beast::detail::base64::encoded_size(bytes.size()), '\0');
+  encoded.resize(boost::beast::detail::base64::encode(encoded.data(), bytes.data(), bytes.size()));
+  return json::object{{"base64", encoded}};
+}
+
+json::object pairs_json(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  json::object object;
+  for (const auto& [name, value] : pairs) object[name] = value;
+  return object;
+}
+
+}  // namespace valkyrie::tools

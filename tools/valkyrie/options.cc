@@ -1,0 +1,74 @@
+#include "tools/valkyrie/options.h"
+
+#include <fmt/format.h>
+#include <map>
+
+#include <CLI/CLI.hpp>
+
+#include "transport/duration_text.h"
+
+namespace valkyrie::tools {
+
+CallOptions CallFlags::options(const Globals& globals) const {
+  return {.deadline = deadline != Duration{} ? deadline : globals.timeout,
+          .qos = qos,
+          .urgency = urgency,
+          .idempotency_key = idempotency_key};
+}
+
+void add_call_flags(CLI::App& command, CallFlags& flags) {
+  static const std::map<std::string, Qos> kClasses = {{"critical", Qos::critical},
+                                                      {"system", Qos::system},
+                                                      {"job", Qos::job},
+                                                      {"data", Qos::data},
+                                                      {"telemetry", Qos::telemetry}};
+  add_duration(command, "--deadline", flags.deadline,
+               "Stop caring after this long, such as 200ms (default 30s)");
+  command
+      .add_option_function<std::string>(
+          "--qos", [&flags](const std::string& word) { flags.qos = kClasses.at(word); },
+          "Class: critical, system, job, data or telemetry (default data)")
+      ->check(CLI::IsMember(&kClasses));
+  command.add_option("--urgency", flags.urgency, "Inside the class: 0 first, 31 last (default 16)")
+      ->check(CLI::Range(0, 31));
+  command.add_option("--idempotency-key", flags.idempotency_key,
+                     "Lets the service recognise a repeated call; 1 to 64 bytes");
+  add_pairs(command, "-H,--header", flags.headers, "Metadata k=v to send along; repeatable");
+}
+
+Duration duration_or_throw(const std::string& name, const std::string& text) {
+  const auto parsed = transport::parse_duration(text);
+  if (!parsed) throw CLI::ValidationError(name, parsed.error());
+  return *parsed;
+}
+
+CLI::Option* add_duration(CLI::App& command, const std::string& name, Duration& value,
+                          const std::string& help) {
+  return command
+      .add_option_function<std::string>(
+          name, [&value, name](const std::string& text) { value = duration_or_throw(name, text); },
+          help)
+      ->type_name("TIME");
+}
+
+CLI::Option* add_pairs(CLI::App& command, const std::string& name,
+                       std::vector<std::pair<std::string, std::string>>& pairs,
+                       const std::string& help) {
+  return command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [&pairs, name](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              auto pair = parse_pair(text);
+              if (!pair) {
+                throw CLI::ValidationError(name, fmt::format("\"{}\" is not k=v", text));
+              }
+              pairs.push_back(std::move(*pair));
+            }
+          },
+          help)
+      ->type_name("K=V")
+      ->allow_extra_args(false);
+}
+
+}  // namespace valkyrie::tools
