@@ -170,7 +170,7 @@ Slot& Caller::submit(Slot& slot, BytesView body) {
     begin(slot, slot.body());
   });
   if (!posted) {
-    leave_parent(slot);
+    if (slot.parent != nullptr) leave_parent(slot);
     core_.end_unbegun(slot);
   }
   return slot;

@@ -19,6 +19,7 @@ namespace valkyrie::detail {
 class Core;
 class Link;
 class Serving;
+struct ServedMethod;
 struct Slot;
 
 // Counted by the handles of the handler, on any thread. What is set before the handler runs is
@@ -36,6 +37,7 @@ class Incoming {
   Core& core;
   std::atomic<std::uint32_t> references{0};
   Serving* serving = nullptr;
+  const ServedMethod* method = nullptr;
   std::optional<protocol::Instant> deadline;
   std::uint8_t qos = 0;
   std::optional<std::array<std::byte, 25>> trace;

@@ -115,18 +115,22 @@ void Server::on_stream_opened(Link& link, const protocol::Event& event) {
   }
   const std::string_view name = without_version(event.metadata.service().value_or(""));
   auto* serving = new Serving(find(name));
-  serving->link_ = &link;
-  serving->stream_ = event.stream;
   serving->deadline = event.metadata.deadline().value_or(protocol::Duration::zero());
   if (const auto identity = event.metadata.identity()) {
     serving->identity = {.subject = std::string(identity->subject),
                          .tenant = std::string(identity->tenant)};
   }
-  if (const auto method = event.metadata.method(); method && serving->registration != nullptr) {
-    const auto& methods = serving->registration->definition().methods;
-    if (const auto it = methods.find(*method); it != methods.end()) serving->method = &it->second;
-  }
+  serving->method = find_method(serving->registration.get(), event.metadata);
   link.session().set_user(event.stream, serving->number());
+}
+
+const ServedMethod* Server::find_method(const Registration* registration,
+                                        const protocol::MetadataView& metadata) {
+  const auto name = metadata.method();
+  if (registration == nullptr || !name) return nullptr;
+  const auto& methods = registration->definition().methods;
+  const auto found = methods.find(*name);
+  return found == methods.end() ? nullptr : &found->second;
 }
 
 Incoming& Server::acquire(Link& link, const protocol::Event& event, Serving& serving) {
@@ -135,10 +139,12 @@ Incoming& Server::acquire(Link& link, const protocol::Event& event, Serving& ser
   ++alive_;
   ++unanswered_;
   serving.retain();
-  ++serving.unanswered_;
   if (serving.registration != nullptr) serving.registration->call_begins();
   incoming.references.store(1, std::memory_order_relaxed);
   incoming.serving = &serving;
+  incoming.method = serving.method != nullptr
+                        ? serving.method
+                        : find_method(serving.registration.get(), event.metadata);
   incoming.link = &link;
   incoming.stream = event.stream;
   incoming.correlation = event.correlation;
@@ -184,12 +190,11 @@ void Server::on_request(Link& link, const protocol::Event& event) {
   if (incoming.cost <= kSmallRequest) {
     link.session().consume(event.stream, std::exchange(incoming.cost, 0));
   }
-  const Service::Definition::Method* method = serving.method;
   if (serving.registration == nullptr) {
     answer(incoming, {},
            Status(StatusCode::unavailable, "this client does not serve it any more",
                   Outcome::not_executed));
-  } else if (method == nullptr) {
+  } else if (incoming.method == nullptr) {
     answer(incoming, {},
            Status(StatusCode::unimplemented,
                   fmt::format("{} has no method \"{}\"", serving.registration->definition().name,
@@ -198,30 +203,28 @@ void Server::on_request(Link& link, const protocol::Event& event) {
   } else if (incoming.deadline && *incoming.deadline <= core_.now()) {
     answer(incoming, {}, Status(StatusCode::deadline_exceeded, {}, Outcome::not_executed));
   } else {
-    run(incoming, *method, event);
+    run(incoming, event);
   }
   incoming.release();
 }
 
-void Server::run(Incoming& incoming, const Service::Definition::Method& method,
-                 const protocol::Event& event) {
-  if (!method.handler->blocking()) return run_on_loop(incoming, method, event.payload);
+void Server::run(Incoming& incoming, const protocol::Event& event) {
+  if (!incoming.method->handler->blocking()) return run_on_loop(incoming, event.payload);
   incoming.retain();
   incoming.retain();
-  pool_.submit({.handler = method.handler.get(),
+  pool_.submit({.handler = incoming.method->handler.get(),
                 .call = IncomingCall(&incoming),
                 .body = Bytes::copy(event.payload),
                 .reply = Reply(&incoming)});
 }
 
-void Server::run_on_loop(Incoming& incoming, const Service::Definition::Method& method,
-                         BytesView payload) {
+void Server::run_on_loop(Incoming& incoming, BytesView payload) {
   incoming.references.store(3, std::memory_order_relaxed);  // Nobody else has one yet.
   incoming.in_handler = true;
-  core_.set_handler(method.full_name.c_str());
+  core_.set_handler(incoming.method->full_name.c_str());
   Status thrown;
   try {
-    method.handler->run(IncomingCall(&incoming), payload, Reply(&incoming));
+    incoming.method->handler->run(IncomingCall(&incoming), payload, Reply(&incoming));
   } catch (...) {
     thrown = status_of_current_exception();
   }
@@ -240,7 +243,7 @@ void Server::on_notify(Link& link, const protocol::Event& event) {
   link.session().consume(event.stream, std::exchange(incoming.cost, 0));
   // Whatever its handler answers, nobody waits for it.
   close_call(incoming);
-  if (serving.method != nullptr) run(incoming, *serving.method, event);
+  if (incoming.method != nullptr) run(incoming, event);
   incoming.release();
 }
 
@@ -264,7 +267,7 @@ void Server::on_cancel(const protocol::Event& event, bool abandoned) {
 void Server::close_call(Incoming& incoming) {
   incoming.over = true;
   --unanswered_;
-  incoming.serving->call_ends();
+  if (incoming.serving->registration != nullptr) incoming.serving->registration->call_ends();
   if (core_.closing()) core_.check_closing();
 }
 
@@ -312,26 +315,6 @@ void Serving::release() {
   if (--references_ == 0) delete this;
 }
 
-void Serving::call_ends() {
-  --unanswered_;
-  if (registration != nullptr) registration->call_ends();
-  end_if_idle();
-}
-
-void Serving::on_end(Link&, const protocol::Event&) {
-  peer_ended_ = true;
-  end_if_idle();
-}
-
-void Serving::end_if_idle() {
-  if (peer_ended_ && unanswered_ == 0 && link_ != nullptr) {
-    static_cast<void>(link_->session().send_end(stream_));
-  }
-}
-
-void Serving::on_over(Link&, const protocol::Event&) {
-  link_ = nullptr;
-  release();
-}
+void Serving::on_over(Link&, const protocol::Event&) { release(); }
 
 }  // namespace valkyrie::detail

@@ -21,16 +21,20 @@
 
 namespace valkyrie {
 
-struct Service::Definition {
-  struct Method {
-    std::string full_name;  // "service/method"
-    MethodOptions options;
-    std::unique_ptr<detail::Handler> handler;
-  };
+namespace detail {
 
+struct ServedMethod {
+  std::string full_name;  // "service/method"
+  MethodOptions options;
+  std::unique_ptr<Handler> handler;
+};
+
+}  // namespace detail
+
+struct Service::Definition {
   std::string name;
   ServiceOptions options;
-  std::map<std::string, Method, std::less<>> methods;
+  std::map<std::string, detail::ServedMethod, std::less<>> methods;
 };
 
 namespace detail {
@@ -96,31 +100,19 @@ class Serving final : public StreamUser {
   explicit Serving(std::shared_ptr<Registration> its_registration)
       : registration(std::move(its_registration)) {}
 
-  [[nodiscard]] std::string_view method_name() const {
-    return method != nullptr ? std::string_view(method->full_name) : std::string_view();
-  }
   // On the loop: each call counts, and the stream itself.
   void retain() { ++references_; }
   void release();
-  void call_ends();
 
   const std::shared_ptr<Registration> registration;  // nullptr: no such service here.
-  const Service::Definition::Method* method = nullptr;
+  const ServedMethod* method = nullptr;              // nullptr: each request names its own.
   Identity identity;
   protocol::Duration deadline{};  // Of calls that name none; zero: none.
 
  private:
-  void on_end(Link& link, const protocol::Event& event) override;
   void on_over(Link& link, const protocol::Event& event) override;
-  void end_if_idle();
 
-  friend class Server;
-
-  Link* link_ = nullptr;
-  std::uint32_t stream_ = 0;
   std::uint32_t references_ = 1;
-  std::uint32_t unanswered_ = 0;
-  bool peer_ended_ = false;
 };
 
 class Server {
@@ -164,13 +156,13 @@ class Server {
     Status status;
   };
 
+  [[nodiscard]] static const ServedMethod* find_method(const Registration* registration,
+                                                       const protocol::MetadataView& metadata);
   [[nodiscard]] Incoming& acquire(Link& link, const protocol::Event& event, Serving& serving);
   void begin(std::unique_ptr<Service::Definition> definition, Slot& slot);
   [[nodiscard]] std::shared_ptr<Registration> find(std::string_view name) const;
-  void run(Incoming& incoming, const Service::Definition::Method& method,
-           const protocol::Event& event);
-  void run_on_loop(Incoming& incoming, const Service::Definition::Method& method,
-                   BytesView payload);
+  void run(Incoming& incoming, const protocol::Event& event);
+  void run_on_loop(Incoming& incoming, BytesView payload);
   [[nodiscard]] bool send_answer(Incoming& incoming, BytesView body, const Status& status);
   void close_call(Incoming& incoming);
 

@@ -65,6 +65,7 @@ StatusCode Status::code() const noexcept {
 }
 
 Outcome Status::outcome() const noexcept {
+  if (ok()) return Outcome::executed;
   return packed() ? static_cast<Outcome>(bits_ >> 16 & 0xff) : shared()->outcome;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdk/cpp/test/fake_node.h"
+#include "sdk/cpp/test/quiet.h"
 #include "valkyrie/valkyrie.h"
 
 namespace valkyrie {
@@ -15,13 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-ClientOptions quiet() {
-  ClientOptions options;
-  options.log = [](std::string_view) {};
-  options.backoff_min = 1ms;
-  options.backoff_max = 10ms;
-  return options;
-}
+using test::quiet;
 
 class Calls : public testing::Test {
  protected:

@@ -35,7 +35,7 @@ struct FakeNode::Stream {
   std::string service;
   std::string method;
   std::uint32_t id = 0;
-  bool upstream = false;
+  protocol::StreamKind kind = protocol::StreamKind::call;
   bool registered = false;
   std::map<Peer*, std::uint32_t> routes;
 };
@@ -142,7 +142,8 @@ void FakeNode::on_event(transport::Connection& connection, const protocol::Event
     case protocol::EventType::data:
       return on_data(peer, *stream, event);
     case protocol::EventType::end:
-      return on_end(peer, *stream, event);
+      if (stream != nullptr) on_end(peer, *stream, event);  // Else one of ours, to a service.
+      return;
     case protocol::EventType::cancel:
       ++cancels_;
       return;
@@ -161,6 +162,7 @@ void FakeNode::on_opened(Peer& peer, const protocol::Event& event) {
   stream->service = event.metadata.service().value_or("");
   stream->method = event.metadata.method().value_or("");
   stream->id = event.stream;
+  stream->kind = event.kind;
   peer.connection.session().set_user(event.stream, reinterpret_cast<std::uint64_t>(stream.get()));
   peer.streams.push_back(std::move(stream));
 }
@@ -222,10 +224,13 @@ void FakeNode::route(Peer& peer, Stream& stream, const protocol::Event& event) {
     writer.service(stream.service);
     if (!stream.method.empty()) writer.method(stream.method);
     writer.identity({.method = 1, .tenant = "default", .subject = "tester"});
-    upstream =
-        service.connection.session()
-            .open_stream(protocol::StreamKind::call, 0, {.metadata = writer.finish().value()}, 0)
-            .value();
+    const auto opened = service.connection.session().open_stream(
+        protocol::StreamKind::call, 0, {.metadata = writer.finish().value()}, 0);
+    if (!opened) {
+      return answer(peer, event, {}, StatusCode::unavailable, Outcome::not_executed,
+                    to_string(opened.error()));
+    }
+    upstream = *opened;
   }
   auto* routed =
       new Routed{.from = &peer, .stream = event.stream, .correlation = event.correlation};
@@ -264,7 +269,7 @@ void FakeNode::on_data(Peer& peer, Stream& stream, const protocol::Event& event)
   protocol::Session& session = peer.connection.session();
   if (stream.method == "Deaf") return;
   session.consume(event.stream, event.cost);
-  if (stream.service == "valkyrie.Registry") return on_register(peer, stream, event);
+  if (stream.method == "Register") return on_register(peer, stream, event);
   std::array<std::byte, 256> buffer;
   protocol::MetadataWriter writer(buffer);
   if (stream.method == "Broken") {
@@ -304,7 +309,8 @@ void FakeNode::on_register(Peer& peer, Stream& stream, const protocol::Event& ev
 
 void FakeNode::on_end(Peer& peer, Stream& stream, const protocol::Event& event) {
   if (stream.registered && services_[stream.service] == &peer) services_.erase(stream.service);
-  if (stream.method != "Deaf") {
+  // On `call` the session does so after the last answer.
+  if (stream.kind == protocol::StreamKind::stream) {
     static_cast<void>(peer.connection.session().send_end(event.stream));
   }
 }

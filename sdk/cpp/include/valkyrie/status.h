@@ -56,7 +56,7 @@ class [[nodiscard]] Status {
   explicit Status(StatusCode code, std::string_view message = {},
                   Outcome outcome = Outcome::executed, BytesView details = {});
   Status(const Status& other) noexcept;
-  Status(Status&& other) noexcept : bits_(std::exchange(other.bits_, kOkBits)) {}
+  Status(Status&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
   Status& operator=(Status other) noexcept {
     std::swap(bits_, other.bits_);
     return *this;
@@ -66,7 +66,7 @@ class [[nodiscard]] Status {
   }
 
   // Whether the operation succeeded.
-  [[nodiscard]] bool ok() const noexcept { return bits_ == kOkBits; }
+  [[nodiscard]] bool ok() const noexcept { return bits_ == 0; }
   // What went wrong.
   [[nodiscard]] StatusCode code() const noexcept;
   // Text for people; may be empty. Valid as long as any copy of this status.
@@ -84,15 +84,13 @@ class [[nodiscard]] Status {
 
  private:
   struct Shared;
-  // Without text a status is packed: bit 0 set, the code from bit 8 on, the outcome from bit 16.
-  static constexpr std::uintptr_t kOkBits = 1u | static_cast<std::uintptr_t>(Outcome::executed)
-                                                     << 16;
-
-  [[nodiscard]] bool packed() const noexcept { return (bits_ & 1u) != 0; }
+  // OK is zero. Without text a status is packed: bit 0 set, the code from bit 8 on, the outcome
+  // from bit 16. Otherwise it is a pointer.
+  [[nodiscard]] bool packed() const noexcept { return bits_ == 0 || (bits_ & 1u) != 0; }
   [[nodiscard]] Shared* shared() const noexcept { return reinterpret_cast<Shared*>(bits_); }
   void release() noexcept;
 
-  std::uintptr_t bits_ = kOkBits;
+  std::uintptr_t bits_ = 0;
 };
 static_assert(sizeof(Status) == 8);
 

@@ -1,0 +1,279 @@
+// Serving over real sockets: one client offers, another calls, a node is between them.
+#include <atomic>
+#include <future>
+#include <gtest/gtest.h>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "sdk/cpp/test/fake_node.h"
+#include "sdk/cpp/test/quiet.h"
+#include "valkyrie/valkyrie.h"
+
+namespace valkyrie {
+namespace {
+
+using namespace std::chrono_literals;
+using test::quiet;
+
+Task<Result<Bytes>> greet(IncomingCall call, Bytes name) {
+  if (name.empty()) co_return fail(StatusCode::invalid_argument, "who?");
+  co_return "Hello, " + std::string(name.text()) + " of " + call.caller().tenant;
+}
+
+Task<Result<Bytes>> throw_late(IncomingCall, Bytes) {
+  throw std::runtime_error("thrown by a coroutine");
+  co_return Bytes();
+}
+
+class Serving : public testing::Test {
+ protected:
+  Serving()
+      : server(Client::connect(node.url(), quiet()).value()),
+        caller(Client::connect(node.url(), quiet()).value()) {}
+
+  // What a call to t.Service/`method` ends with.
+  Result<Bytes> call(std::string_view method, BytesView body = {},
+                     const CallOptions& options = {}) {
+    return caller.call("t.Service/" + std::string(method), body, options).wait();
+  }
+  Instance serve(Service service) { return server.serve(std::move(service)).wait().value(); }
+
+  test::FakeNode node;
+  Client server;
+  Client caller;
+};
+
+TEST_F(Serving, the_three_forms_of_handlers_answer) {
+  Service service("t.Service");
+  service.unary("Coroutine", greet)
+      .unary("Blocking",
+             [](IncomingCall&, BytesView body) -> Result<Bytes> {
+               return Bytes::take("blocking " + std::string(body.text()));
+             })
+      .unary("Callback", [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+  const Instance instance = serve(std::move(service));
+  EXPECT_FALSE(instance.name().empty());
+  EXPECT_EQ(call("Coroutine", "Ada").value().text(), "Hello, Ada of default");
+  EXPECT_EQ(call("Blocking", "x").value().text(), "blocking x");
+  EXPECT_EQ(call("Callback", "y").value().text(), "y");
+}
+
+TEST_F(Serving, a_failure_carries_its_code_text_details_and_outcome) {
+  Service service("t.Service");
+  service.unary("Fail", [](IncomingCall&, BytesView, Reply reply) {
+    reply.fail(Status(StatusCode::not_found, "no such door", Outcome::executed, "details"));
+  });
+  service.unary("Shed", [](IncomingCall&, BytesView) -> Result<Bytes> {
+    return fail(StatusCode::resource_exhausted, "later", Outcome::not_executed);
+  });
+  const Instance instance = serve(std::move(service));
+  const Status failed = call("Fail").error();
+  EXPECT_EQ(failed.code(), StatusCode::not_found);
+  EXPECT_EQ(failed.message(), "no such door");
+  EXPECT_EQ(failed.details().text(), "details");
+  EXPECT_EQ(failed.outcome(), Outcome::executed);
+  EXPECT_TRUE(call("Shed").error().retry_is_safe());
+}
+
+TEST_F(Serving, a_handler_that_throws_answers_internal_with_the_text) {
+  Service service("t.Service");
+  service.unary("Coroutine", throw_late)
+      .unary("Blocking",
+             [](IncomingCall&, BytesView) -> Result<Bytes> {
+               throw std::runtime_error("thrown by a thread");
+             })
+      .unary("Callback", [](IncomingCall&, BytesView, Reply) {
+        throw std::runtime_error("thrown by a callback");
+      });
+  const Instance instance = serve(std::move(service));
+  for (const auto& [method, text] : {std::pair{"Coroutine", "thrown by a coroutine"},
+                                     std::pair{"Blocking", "thrown by a thread"},
+                                     std::pair{"Callback", "thrown by a callback"}}) {
+    const Status status = call(method).error();
+    EXPECT_EQ(status.code(), StatusCode::internal) << method;
+    EXPECT_EQ(status.message(), text);
+    EXPECT_EQ(status.outcome(), Outcome::executed) << method;
+  }
+}
+
+TEST_F(Serving, a_reply_dropped_unanswered_is_an_internal_error) {
+  Service service("t.Service");
+  service.unary("Now", [](IncomingCall&, BytesView, Reply) {});
+  std::thread later;
+  service.unary("Later", [&later](IncomingCall&, BytesView, Reply reply) {
+    later = std::thread([held = std::move(reply)] {});
+  });
+  const Instance instance = serve(std::move(service));
+  EXPECT_EQ(call("Now").error().message(), "handler dropped its reply");
+  EXPECT_EQ(call("Later").error().message(), "handler dropped its reply");
+  later.join();
+}
+
+TEST_F(Serving, only_the_first_answer_counts) {
+  Service service("t.Service");
+  service.unary("Twice", [](IncomingCall&, BytesView, Reply reply) {
+    reply.send("first");
+    reply.send("second");
+    reply.fail(Status(StatusCode::internal));
+  });
+  const Instance instance = serve(std::move(service));
+  EXPECT_EQ(call("Twice").value().text(), "first");
+}
+
+TEST_F(Serving, an_answer_may_come_from_any_thread_after_the_handler) {
+  Service service("t.Service");
+  std::thread later;
+  service.unary("Later", [&later](IncomingCall&, BytesView body, Reply reply) {
+    later = std::thread(
+        [held = std::move(reply), copy = Bytes::copy(body)]() mutable { held.send(copy); });
+  });
+  const Instance instance = serve(std::move(service));
+  EXPECT_EQ(call("Later", "x").value().text(), "x");
+  later.join();
+}
+
+TEST_F(Serving, an_unknown_method_is_unimplemented_and_not_executed) {
+  Service service("t.Service");
+  service.unary("Known", greet);
+  const Instance instance = serve(std::move(service));
+  const Status status = call("Unknown").error();
+  EXPECT_EQ(status.code(), StatusCode::unimplemented);
+  EXPECT_TRUE(status.retry_is_safe());
+}
+
+TEST_F(Serving, an_answer_over_the_message_limit_is_resource_exhausted) {
+  Service service("t.Service");
+  service.unary("Large", [](IncomingCall&, BytesView) -> Result<Bytes> {
+    return Bytes::take(std::string((4u << 20) + 1, 'x'));
+  });
+  const Instance instance = serve(std::move(service));
+  const Status status = call("Large").error();
+  EXPECT_EQ(status.code(), StatusCode::resource_exhausted);
+  EXPECT_EQ(status.outcome(), Outcome::executed);
+}
+
+TEST_F(Serving, the_handler_sees_deadline_metadata_and_key) {
+  Service service("t.Service");
+  service.unary("See", [](IncomingCall& call, BytesView, Reply reply) {
+    const bool right = call.remaining() > 0s && call.remaining() <= 5s &&
+                       call.metadata().get("user") == "ada" && call.idempotency_key() == "k-1" &&
+                       call.caller().subject == "tester" && call.method() == "t.Service/See";
+    reply.send(right ? "right" : "wrong");
+  });
+  const Instance instance = serve(std::move(service));
+  Metadata metadata;
+  ASSERT_TRUE(metadata.add("user", "ada"));
+  EXPECT_EQ(call("See", {}, {.deadline = 5s, .idempotency_key = "k-1", .metadata = &metadata})
+                .value()
+                .text(),
+            "right");
+}
+
+TEST_F(Serving, a_handler_may_call_and_pass_its_deadline_on) {
+  Service service("t.Service");
+  const Method remaining = server.method("fake.Node/Remaining");
+  service.unary("Outer", [remaining](IncomingCall call, Bytes) -> Task<Result<Bytes>> {
+    co_return co_await remaining.call({}, {.parent = &call});
+  });
+  const Instance instance = serve(std::move(service));
+  const Result<Bytes> inner = call("Outer", {}, {.deadline = 5s});
+  ASSERT_TRUE(inner.has_value()) << inner.error().to_string();
+  EXPECT_LE(std::stoll(std::string(inner->text())), 5'000'000'000);
+}
+
+TEST_F(Serving, a_lost_session_tells_its_handlers_that_nobody_waits) {
+  Service service("t.Service");
+  std::promise<void> begun;
+  std::promise<void> stopped;
+  service.unary("Slow", [&](IncomingCall& call, BytesView) -> Result<Bytes> {
+    const std::stop_callback on_stop(call.cancel_token(), [&stopped] { stopped.set_value(); });
+    begun.set_value();
+    stopped.get_future().wait();
+    return call.cancelled() ? Result<Bytes>(Bytes()) : fail(StatusCode::internal);
+  });
+  const Instance instance = serve(std::move(service));
+  Call<Bytes> slow = caller.call("t.Service/Slow", {});
+  begun.get_future().wait();
+  node.cut();
+  const Result<Bytes> reply = std::move(slow).wait();
+  ASSERT_FALSE(reply.has_value());
+  EXPECT_EQ(reply.error().code(), StatusCode::unavailable);
+  EXPECT_EQ(reply.error().outcome(), Outcome::maybe_executed);
+}
+
+TEST_F(Serving, drain_waits_for_running_calls_and_ends_the_registration) {
+  Service service("t.Service");
+  std::promise<Reply> held;
+  service.unary(
+      "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
+  Instance instance = serve(std::move(service));
+  Call<Bytes> running = caller.call("t.Service/Held", {});
+  Reply reply = held.get_future().get();
+  Pending<void> drained = instance.drain(30s);
+  reply.send("done");
+  EXPECT_EQ(std::move(running).wait().value().text(), "done");
+  const Result<void> result = std::move(drained).wait();
+  EXPECT_TRUE(result.has_value()) << result.error().to_string();
+  EXPECT_EQ(call("Held").error().code(), StatusCode::unavailable);
+}
+
+TEST_F(Serving, drain_gives_up_after_its_grace) {
+  Service service("t.Service");
+  std::promise<Reply> held;
+  service.unary(
+      "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
+  Instance instance = serve(std::move(service));
+  const Call<Bytes> running = caller.call("t.Service/Held", {});
+  const Reply reply = held.get_future().get();
+  EXPECT_EQ(instance.drain(10ms).wait().error().code(), StatusCode::deadline_exceeded);
+}
+
+TEST_F(Serving, a_registration_the_node_refuses_fails) {
+  node.refuse_registrations(true);
+  const Status status = server.serve(Service("t.Service")).wait().error();
+  EXPECT_EQ(status.code(), StatusCode::permission_denied);
+  EXPECT_EQ(status.message(), "not yours");
+}
+
+TEST_F(Serving, a_client_serves_a_name_once) {
+  const Instance instance = serve(Service("t.Service"));
+  EXPECT_EQ(server.serve(Service("t.Service")).wait().error().code(), StatusCode::already_exists);
+}
+
+TEST_F(Serving, a_lost_connection_is_dialled_again_and_the_service_registered_again) {
+  Service service("t.Service");
+  service.unary("Greet", greet);
+  const Instance instance = serve(std::move(service));
+  EXPECT_EQ(node.registrations(), 1);
+  node.cut();
+  // A call waits for the connection; the service may need a moment longer, and says not executed.
+  Result<Bytes> reply = call("Greet", "Ada");
+  while (!reply && reply.error().retry_is_safe()) reply = call("Greet", "Ada");
+  ASSERT_TRUE(reply.has_value()) << reply.error().to_string();
+  EXPECT_EQ(node.registrations(), 2);
+}
+
+TEST_F(Serving, a_node_that_drains_is_left_while_running_calls_finish) {
+  Service service("t.Service");
+  std::promise<Reply> held;
+  service.unary(
+      "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
+  service.unary("Greet", greet);
+  const Instance instance = serve(std::move(service));
+  Call<Bytes> running = caller.call("t.Service/Held", {});
+  Reply reply = held.get_future().get();
+  node.drain(30s);
+  Result<Bytes> fresh = call("Greet", "Ada");
+  while (!fresh && fresh.error().retry_is_safe()) fresh = call("Greet", "Ada");
+  ASSERT_TRUE(fresh.has_value()) << fresh.error().to_string();
+  EXPECT_GE(node.connections(), 4);
+  reply.send("done");
+  const Result<Bytes> finished = std::move(running).wait();
+  ASSERT_TRUE(finished.has_value()) << finished.error().to_string();
+  EXPECT_EQ(finished->text(), "done");
+}
+
+}  // namespace
+}  // namespace valkyrie
