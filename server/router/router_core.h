@@ -192,6 +192,7 @@ class RouterCore final : private LocalPort {
   const RouterConfig config_;
   Outbox& outbox_;
   Instant now_{};
+  Instant drain_until_{};  // While draining.
   registry::Random random_;
   registry::RouteTable table_;
   std::vector<Local> locals_;

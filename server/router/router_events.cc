@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "server/router/router_core.h"
 
 namespace valkyrie::router {
@@ -30,6 +32,9 @@ ConnectionId RouterCore::attach(protocol::Session& session, std::string_view add
   connection.owner = owner;
   connection.address = address;
   connection.identity = identity;
+  if (draining) {  // It dialled in meanwhile.
+    touch(id)->session->drain(std::max(protocol::Duration::zero(), drain_until_ - now), now);
+  }
   return id;
 }
 
@@ -200,6 +205,7 @@ void RouterCore::leave(Connection& connection) {
 void RouterCore::drain(protocol::Duration grace, Instant now) {
   now_ = now;
   const bool first = !std::exchange(draining, true);
+  drain_until_ = first ? now + grace : std::min(drain_until_, now + grace);
   connections_.for_each([&](ConnectionId id, Connection& connection) {
     touch(id);
     connection.session->drain(grace, now);

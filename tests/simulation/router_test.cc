@@ -425,6 +425,18 @@ TEST(Router, drain_refuses_new_calls_and_lets_the_running_ones_finish) {
   EXPECT_EQ(network.router_of(0).census().connections, 0U);
 }
 
+TEST(Router, who_dials_in_during_the_drain_is_sent_away) {
+  VirtualNetwork network;
+  Peer service(network);
+  service.serve(kGreeter, "one");
+  network.run();
+  network.drain(30s);
+  Peer late(network);
+  network.run();
+  EXPECT_TRUE(late.closed);
+  EXPECT_EQ(late.close_code, protocol::CloseCode::draining);
+}
+
 TEST(Router, a_slow_service_does_not_hold_up_another) {
   VirtualNetwork network;
   Peer slow(network);
