@@ -49,9 +49,6 @@ Caller::~Caller() {
   for (auto& [target, binding] : cache_) delete binding;
 }
 
-// --- Bindings
-// -------------------------------------------------------------------------------------
-
 std::shared_ptr<Binding> Caller::bind(Target target, const CallOptions& defaults) {
   auto* made = new Binding(core_, target.text(), defaults);
   made->token = core_.token();
@@ -116,9 +113,6 @@ void Caller::leave(Link& link) {
     detach(binding);
   }
 }
-
-// --- Beginning
-// ------------------------------------------------------------------------------------
 
 void Caller::resolve(Slot& slot, const CallOptions& options) {
   const Binding* binding = slot.binding;
@@ -241,9 +235,6 @@ void Caller::begin(Slot& slot, BytesView body) {
   core_.reactor().timers().arm(slot.timer, slot.deadline);
   if (!waiting_.empty() || !send(slot, body)) wait(slot, body);
 }
-
-// --- Sending
-// --------------------------------------------------------------------------------------
 
 // False: nothing has happened, the call must wait.
 bool Caller::send(Slot& slot, BytesView body) {

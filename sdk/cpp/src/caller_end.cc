@@ -153,9 +153,6 @@ void Caller::end_all() {
   }
 }
 
-// --- Calls made for a call
-// ------------------------------------------------------------------------
-
 void Caller::adopt_by_parent(Slot& slot) {
   Incoming& parent = *slot.parent;
   slot.previous_child = nullptr;

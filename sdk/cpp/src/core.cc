@@ -27,9 +27,6 @@ std::uint64_t random_seed() {
 
 thread_local Core* Core::current_ = nullptr;
 
-// --- Beginning
-// ------------------------------------------------------------------------------------
-
 Core::Core(std::unique_ptr<transport::Reactor> reactor, std::vector<Candidate> addresses,
            ClientOptions options)
     : options_(std::move(options)),
@@ -96,9 +93,6 @@ void Core::know_first(const std::string& error) {
   first_error_ = error;
   changed_.notify_all();
 }
-
-// --- The loop
-// -------------------------------------------------------------------------------------
 
 void Core::run() {
   current_ = this;
@@ -190,9 +184,6 @@ void Core::spawn(Task<Result<void>> task) {
   });
 }
 
-// --- Connections
-// ----------------------------------------------------------------------------------
-
 void Core::on_link_ready(Link& link) {
   if (auto taken = dialer_.take(link)) links_.push_back(std::move(taken));
   if (ending_) return link.session().close(protocol::CloseCode::none);
@@ -266,9 +257,6 @@ std::string Core::node_url() const {
   return node_url_;
 }
 
-// --- Flushing
-// -------------------------------------------------------------------------------------
-
 Slot& Core::flush() {
   Slot& slot = acquire(*this);
   if (on_loop()) {
@@ -313,9 +301,6 @@ void Core::give_up(Slot& slot, const Status& status) {
   std::erase_if(flushes_, [&slot](const Flush& flush) { return flush.slot == &slot; });
   finish_later(slot, status);
 }
-
-// --- The end
-// --------------------------------------------------------------------------------------
 
 void Core::close(Duration grace) {
   if (on_loop()) return begin_close(grace);

@@ -186,9 +186,6 @@ void Core::assert_may_wait() const {
   std::abort();
 }
 
-// --- What the templates call
-// ----------------------------------------------------------------------
-
 namespace {
 
 Slot& slot_of(Operation& operation) { return static_cast<Slot&>(operation); }

@@ -8,12 +8,12 @@
 
 namespace valkyrie {
 
-// --- IncomingCall
-// ---------------------------------------------------------------------------------
-
 const Identity& IncomingCall::caller() const noexcept { return incoming_->serving->identity; }
 
-std::string_view IncomingCall::method() const noexcept { return incoming_->serving->method_name(); }
+std::string_view IncomingCall::method() const noexcept {
+  return incoming_->method != nullptr ? std::string_view(incoming_->method->full_name)
+                                      : std::string_view();
+}
 
 Duration IncomingCall::remaining() const noexcept {
   if (!incoming_->deadline) return kNoDeadline;
@@ -41,9 +41,6 @@ std::string_view IncomingCall::idempotency_key() const noexcept {
 }
 
 void IncomingCall::release() noexcept { incoming_->release(); }
-
-// --- Reply
-// ----------------------------------------------------------------------------------------
 
 namespace {
 

@@ -10,9 +10,6 @@
 
 namespace valkyrie {
 
-// --- Service
-// --------------------------------------------------------------------------------------
-
 Service::Service(std::string_view name, ServiceOptions options)
     : definition_(std::make_unique<Definition>()) {
   definition_->name = name;
@@ -34,9 +31,6 @@ void Service::add(std::string_view method, MethodOptions options,
   entry.options = options;
   entry.handler = std::move(handler);
 }
-
-// --- Instance
-// -------------------------------------------------------------------------------------
 
 std::string Instance::name() const { return registration_->instance_name(); }
 

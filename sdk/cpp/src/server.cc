@@ -28,9 +28,6 @@ Server::~Server() {
   while (free_ != nullptr) delete std::exchange(free_, free_->next_free);
 }
 
-// --- Registrations
-// --------------------------------------------------------------------------------
-
 Slot& Server::serve(Service service) {
   Slot& slot = core_.acquire(core_);
   auto definition = std::move(service).take();
@@ -99,9 +96,6 @@ void Server::end_all() {
     registration->end(Status(StatusCode::cancelled, "the client was closed"));
   }
 }
-
-// --- Calls
-// ----------------------------------------------------------------------------------------
 
 void Server::on_stream_opened(Link& link, const protocol::Event& event) {
   if (event.kind != protocol::StreamKind::call) {
@@ -307,9 +301,6 @@ void Server::advance() {
     unsent_.pop_front();
   }
 }
-
-// --- Serving
-// --------------------------------------------------------------------------------------
 
 void Serving::release() {
   if (--references_ == 0) delete this;

@@ -32,9 +32,6 @@ StreamCore::StreamCore(CoreHandle core, std::uint64_t id, Target target, const C
   deadline_ = core_->now() + time_limit_;
 }
 
-// --- Any thread
-// -----------------------------------------------------------------------------------
-
 Slot& StreamCore::write(Bytes message) {
   Slot& slot = core_->acquire(*this);
   backlog_.fetch_add(message.size(), std::memory_order_relaxed);
@@ -89,9 +86,6 @@ void StreamCore::release() {
   if (core_->on_loop()) return accept_release();
   if (!core_->post([this] { accept_release(); })) delete this;  // The loop's end has ended it.
 }
-
-// --- The loop
-// -------------------------------------------------------------------------------------
 
 void StreamCore::begin() {
   core_->streams().add(*this);
@@ -343,9 +337,6 @@ void StreamCore::give_up(Slot& slot, const Status& status) {
   core_->finish_later(slot, status);
 }
 
-// --- The collection
-// -------------------------------------------------------------------------------
-
 StreamHandle Streams::open(Target target, const CallOptions& options) {
   auto* stream = new StreamCore(core_.token(), ids_.fetch_add(1) + 1, target, options);
   StreamHandle handle(stream);
@@ -372,9 +363,6 @@ void Streams::advance() {
 void Streams::end_all() {
   while (!streams_.empty()) streams_.begin()->second->cancel();
 }
-
-// --- What the header calls
-// ------------------------------------------------------------------------
 
 void StreamRelease::operator()(StreamCore* core) const noexcept { core->release(); }
 
