@@ -282,6 +282,45 @@ TEST(SessionCall, ids_end_in_order_when_both_sides_are_done) {
   EXPECT_EQ(pair.acceptor.session.stream_count(), 0u);
 }
 
+TEST(SessionCall, end_of_the_answering_side_waits_for_what_it_owes) {
+  Pair pair;
+  pair.run();
+  const std::uint32_t stream = pair.open_call();
+  ASSERT_TRUE(pair.dialer.session.send_request(stream, {.payload = bytes_of("x")}));
+  ASSERT_TRUE(pair.dialer.session.send_end(stream));
+  pair.run();
+  const auto requests = pair.acceptor.all(EventType::request);
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_TRUE(pair.acceptor.session.send_end(stream)) << "said too early";
+  pair.run();
+  ASSERT_TRUE(pair.acceptor.session.send_response(stream, requests[0].event.correlation,
+                                                  {.payload = bytes_of("y")}));
+  pair.run();
+  ASSERT_EQ(pair.dialer.all(EventType::response).size(), 1u);
+  EXPECT_EQ(pair.dialer.all(EventType::stream_closed).size(), 1u);
+  EXPECT_FALSE(pair.dialer.session.closed());
+}
+
+TEST(SessionCall, what_is_owed_when_the_answering_side_ends_first_is_lost) {
+  Pair pair;
+  pair.run();
+  const std::uint32_t stream = pair.open_call();
+  ASSERT_TRUE(pair.dialer.session.send_request(stream, {.payload = bytes_of("x"), .cookie = 5}));
+  pair.run();
+  const auto requests = pair.acceptor.all(EventType::request);
+  ASSERT_EQ(requests.size(), 1u);
+  ASSERT_TRUE(pair.acceptor.session.send_end(stream));
+  const auto late = pair.acceptor.session.send_response(stream, requests[0].event.correlation, {});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error(), SendError::closed) << "a message after END would end the connection";
+  pair.run();
+  const auto failed = pair.dialer.all(EventType::request_failed);
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].event.outcome, Outcome::maybe_executed);
+  EXPECT_FALSE(pair.dialer.session.closed());
+  EXPECT_FALSE(pair.acceptor.session.closed());
+}
+
 TEST(SessionCall, random_calls_each_have_exactly_one_outcome) {
   for (unsigned seed = 1; seed <= 100; ++seed) {
     SCOPED_TRACE(seed);

@@ -164,6 +164,7 @@ std::expected<Sent, SendError> SessionCore::send_response(std::uint32_t id,
   Outgoing answer = response;
   answer.qos = incoming[at].qos;
   incoming.erase(stream.incoming, at);
+  if (stream.local_ended) return std::unexpected(SendError::closed);
   return send_answer(slot, correlation, answer);
 }
 
@@ -363,6 +364,8 @@ std::expected<void, SendError> SessionCore::send_end(std::uint32_t id, Body meta
   Stream* stream = find(id);
   if (stream == nullptr || stream->local_ended) return std::unexpected(SendError::closed);
   if (metadata.size() > kMetadataBytes) return std::unexpected(SendError::too_large);
+  // With answers still owed END comes by itself, after the last of them.
+  if (stream->remote_ended && stream->incoming.first != FlatIndex::kNone) return {};
   queue_end(streams.find(id), metadata);
   return {};
 }
