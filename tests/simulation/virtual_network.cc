@@ -15,6 +15,16 @@ constexpr Duration kLinger = 5s;
 constexpr int kTurnsMax = 1'000'000;
 constexpr int kDeadlinesAtOnceMax = 10'000;
 
+// What a session still has to write when its connection is gone.
+void discard_output(protocol::Session& session, Instant now) {
+  std::span<const std::byte> found[16];
+  while (const std::size_t count = session.gather(found, SIZE_MAX)) {
+    std::size_t bytes = 0;
+    for (const auto piece : std::span(found).first(count)) bytes += piece.size();
+    session.written(bytes, now);
+  }
+}
+
 void earlier(std::optional<Instant>& next, std::optional<Instant> at) {
   if (at && (!next || *at < *next)) next = at;
 }
@@ -61,6 +71,7 @@ Wire& VirtualNetwork::dial(Program& program, std::uint32_t shard,
   Wire& wire = *wires_.back();
   wire.program = &program;
   wire.to_node.capacity = wire.to_program.capacity = capacity;
+  wire.to_node.damage = wire.to_program.damage = damage;
   wire.connection = router_of(shard).attach(wire.far, "virtual", {}, &wire, now);
   return wire;
 }
@@ -71,6 +82,8 @@ void VirtualNetwork::cut(Wire& wire) {
   wire.poll_program();
   wire.far.receive_eof(now);
   poll_node(wire);
+  discard_output(wire.near, now);
+  discard_output(wire.far, now);
 }
 
 void VirtualNetwork::run() {

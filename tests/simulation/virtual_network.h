@@ -108,7 +108,8 @@ class VirtualNetwork {
   Duration shard_delay_max{};  // Of a message between shards, drawn from 0.
   std::mt19937_64 random;
   protocol::SessionConfig node_config;  // For the node's end of what is dialled from now on.
-  std::size_t capacity = SIZE_MAX;      // Of the pipes of what is dialled from now on.
+  std::size_t capacity = SIZE_MAX;      // Of the pipes of what is dialled from now on,
+  Damage damage;                        // and what is done to their bytes.
 
  private:
   struct Letter {

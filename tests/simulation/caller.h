@@ -1,0 +1,42 @@
+// A client program of a world: calls, cancels, ends and resets its streams, reads late.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "tests/simulation/program.h"
+
+namespace valkyrie::simulation {
+
+// See the top of the file.
+class Caller final : public WorldProgram {
+ public:
+  using WorldProgram::WorldProgram;
+
+  // Calls, or notifies; whether the session took it.
+  bool call(const Ask& ask);
+  // Gives up one of its calls.
+  void cancel_any();
+  // ENDs, or else resets, one of its streams. The next call to the service opens another.
+  void leave_stream(bool in_order);
+
+  [[nodiscard]] std::optional<Instant> deadline() const override;
+  void on_deadline() override;
+
+ private:
+  struct Running {
+    std::uint32_t stream = 0;
+    std::uint32_t correlation = 0;
+  };
+
+  void on_program_event(const protocol::Event& event) override;
+  std::uint32_t stream_to(const Ask& ask);
+  void forget(std::uint32_t stream);
+
+  std::map<std::pair<std::string, std::uint8_t>, std::uint32_t> streams_;
+  std::map<CallId, Running> running_;
+  std::multimap<Instant, CallId> deadlines_;
+};
+
+}  // namespace valkyrie::simulation

@@ -1,0 +1,175 @@
+#include "tests/simulation/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/simulation/violation.h"
+
+namespace valkyrie::simulation {
+namespace {
+
+constexpr std::uint64_t kBytesOfWorld = 1'000'000;
+// Between two who meet no peril: a few delays of links and shards, and their own haste.
+constexpr Duration kSteadyPatience = 3s;
+
+}  // namespace
+
+World::World(const WorldOptions& options)
+    : options_(options),
+      trace_(options.traced),
+      network_(options.seed, static_cast<std::uint32_t>(1 + options.seed % 3)),
+      bytes_left_(kBytesOfWorld) {
+  draw_perils();
+  draw_links();
+  network_.damage = options.damage;
+  for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_responder();
+  for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_caller();
+  start_steady();
+}
+
+void World::draw_perils() {
+  // One world in eight is calm: only bytes are late and cut, and every call must succeed.
+  if (chance(8)) return;
+  perils_.stalls = chance(2);
+  perils_.deaths = chance(2);
+  perils_.flaps = chance(2);
+  perils_.manners = chance(2);
+  perils_.giving_up = chance(2);
+  perils_.drain = chance(6);
+}
+
+bool World::calm() const {
+  return !perils_.stalls && !perils_.deaths && !perils_.flaps && !perils_.manners &&
+         !perils_.giving_up && !perils_.drain;
+}
+
+void World::draw_links() {
+  Faults& faults = network_.faults;
+  constexpr std::size_t kPieces[] = {1, 7, 100, 1500, 20'000};
+  if (chance(2)) faults.piece_bytes_max = kPieces[pick(std::size(kPieces))];
+  // Single bytes are for short messages: each is a read of its own.
+  if (faults.piece_bytes_max < 100) bytes_left_ = 20'000;
+  if (chance(2)) faults.joined_bytes_max = 1 + pick(100'000);
+  if (chance(2)) faults.delay_max = Duration(1ms) * (1 + pick(30));
+  faults.uneven = chance(2);
+  if (chance(2)) network_.shard_delay_max = Duration(1us) * (1 + pick(20'000));
+  if (perils_.stalls || chance(2)) network_.capacity = 4096 + pick(200'000);
+  network_.node_config.limits = draw_limits();
+}
+
+protocol::SessionLimits World::draw_limits() {
+  protocol::SessionLimits limits;
+  if (chance(2)) limits.stream_credit_bytes = static_cast<std::uint32_t>(65'536 + pick(200'000));
+  if (chance(2)) {
+    limits.connection_credit_bytes = static_cast<std::uint32_t>(65'536 + pick(300'000));
+  }
+  if (chance(2)) limits.frame_body_bytes_max = static_cast<std::uint32_t>(32'768 + pick(100'000));
+  limits.keepalive_interval = Duration(1ms) * (500 + pick(2500));
+  if (calm()) return limits;
+  limits.stall_timeout = Duration(1ms) * (1000 + pick(10'000));
+  if (chance(4)) limits.requests_in_flight_max = static_cast<std::uint32_t>(1 + pick(16));
+  if (chance(4)) limits.call_message_bytes_max = static_cast<std::uint32_t>(32'768 + pick(100'000));
+  if (chance(4)) limits.queued_bytes_max = 65'536 + pick(200'000);
+  if (chance(4)) limits.held_bytes_max = 150'000 + pick(500'000);
+  return limits;
+}
+
+protocol::SessionConfig World::program_config() { return {.limits = draw_limits()}; }
+
+std::uint32_t World::any_shard() {
+  return static_cast<std::uint32_t>(pick(network_.shard_count()));
+}
+
+Caller& World::start_caller() {
+  const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
+  auto made = std::make_unique<Caller>(Surroundings{network_, ledger_, trace_}, number, any_shard(),
+                                       program_config());
+  callers_.push_back(made.get());
+  trace_.line(network_.now, "{}: a caller dials shard {}", number, made->wire().shard);
+  programs_.push_back(std::move(made));
+  return *callers_.back();
+}
+
+Responder& World::start_responder() {
+  const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
+  auto made = std::make_unique<Responder>(Surroundings{network_, ledger_, trace_}, number,
+                                          any_shard(), program_config());
+  responders_.push_back(made.get());
+  trace_.line(network_.now, "{}: a service dials shard {}", number, made->wire().shard);
+  made->manner = draw_manner();
+  programs_.push_back(std::move(made));
+  return *responders_.back();
+}
+
+Manner World::draw_manner() {
+  Manner manner;
+  manner.large = static_cast<std::uint32_t>(pick(20));
+  manner.large_bytes = draw_bytes();
+  if (!perils_.manners) return manner;
+  manner.late = static_cast<std::uint32_t>(pick(60));
+  manner.never = chance(2) ? static_cast<std::uint32_t>(pick(40)) : 0;
+  manner.error = static_cast<std::uint32_t>(pick(20));
+  manner.shed = static_cast<std::uint32_t>(pick(20));
+  manner.heeds_cancel = chance(2);
+  return manner;
+}
+
+// Two that meet no peril: whatever others do, their calls succeed.
+void World::start_steady() {
+  const auto add = [&](auto made) {
+    auto* program = made.get();
+    program->wire().faults = Faults{.delay_max = network_.faults.delay_max};
+    programs_.push_back(std::move(made));
+    return program;
+  };
+  const Surroundings around{network_, ledger_, trace_};
+  const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
+  // Towards them the node is easy too.
+  const protocol::SessionLimits limits = std::exchange(network_.node_config.limits, {});
+  steady_responder_ =
+      add(std::make_unique<Responder>(around, number, any_shard(), protocol::SessionConfig{}));
+  steady_caller_ =
+      add(std::make_unique<Caller>(around, number + 1, any_shard(), protocol::SessionConfig{}));
+  network_.node_config.limits = limits;
+  for (int i = 0; i < 100 && !steady_responder_->wire().near.ready(); ++i) network_.run_for(50ms);
+  steady_responder_->serve(kSteadyService, "steady");
+  for (int i = 0; i < 100 && !steady_caller_->wire().near.ready(); ++i) network_.run_for(50ms);
+  for (Responder* responder : responders_) {
+    responder->serve(service_name(pick(kServices)), std::to_string(pick(kInstances)));
+  }
+  network_.run_for(500ms);
+}
+
+WorldCounts World::run() {
+  const std::uint64_t steps = 20 + pick(60);
+  for (std::uint64_t i = 0; i < steps; ++i) {
+    step();
+    if (perils_.drain && i == steps / 2) drain_node();
+    ledger_.check_progress(network_.now, kSteadyPatience);
+  }
+  heal();
+  check_idle();
+  check_routes();
+  if (!drained_) probe();
+  end_all();
+  check_empty();
+  return count();
+}
+
+WorldCounts World::count() const {
+  WorldCounts counts;
+  counts.connections = network_.wires().size();
+  for (const CallRecord& call : ledger_.calls()) {
+    if (!call.taken || call.ask.notify) continue;
+    ++counts.calls;
+    if (call.code == protocol::StatusCode::ok) ++counts.ok;
+    if (call.outcome == protocol::Outcome::maybe_executed) ++counts.maybe;
+    if (call.outcome == protocol::Outcome::not_executed) ++counts.not_executed;
+  }
+  for (const auto& wire : network_.wires()) {
+    counts.damaged += wire->to_node.damaged() + wire->to_program.damaged();
+  }
+  return counts;
+}
+
+}  // namespace valkyrie::simulation

@@ -1,0 +1,111 @@
+// One world: a node, callers and services, and everything that goes wrong between them, all drawn
+// from a seed. First the promises that hold while it is broken; then it is healed, and what was
+// held up must go on, end once, and leave nothing behind.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/caller.h"
+#include "tests/simulation/responder.h"
+
+namespace valkyrie::simulation {
+
+// Names of services, few, so that instances share them; and of instances, so that some supersede
+// others. Two more programs meet no peril, and this is between them.
+inline constexpr std::uint32_t kServices = 2;
+inline constexpr std::uint32_t kInstances = 3;
+inline constexpr const char* kSteadyService = "steady.Service";
+inline std::string service_name(std::uint64_t index) {
+  return "world.Service" + std::to_string(index);
+}
+
+// The node's own services.
+inline constexpr std::size_t kOwnServices = 2;
+
+// How a world is made.
+struct WorldOptions {
+  std::uint64_t seed = 1;
+  bool traced = false;
+  Damage damage;  // For canaries: what no transport may do.
+};
+
+// What happened in a world, to see that the worlds are worth their time.
+struct WorldCounts {
+  std::uint64_t calls = 0;
+  std::uint64_t ok = 0;
+  std::uint64_t maybe = 0;         // Ended with an unknown outcome.
+  std::uint64_t not_executed = 0;  // Ended, and no service ever saw them.
+  std::uint64_t connections = 0;
+  std::uint64_t damaged = 0;  // Pieces that `damage` hit.
+};
+
+// See the top of the file.
+class World {
+ public:
+  explicit World(const WorldOptions& options);
+
+  // Lives through it. Throws a Violation where a promise was broken.
+  WorldCounts run();
+
+ private:
+  // What may go wrong in this world.
+  struct Perils {
+    bool stalls = false;     // Readers that stop, and credit that is kept.
+    bool deaths = false;     // Programs that die, with or without a word.
+    bool flaps = false;      // Registrations that come, change and go.
+    bool manners = false;    // Services that are slow, silent or say no.
+    bool giving_up = false;  // Cancels, deadlines, streams that are left.
+    bool drain = false;      // The node drains half-way.
+  };
+
+  void draw_perils();
+  void draw_links();
+  protocol::SessionLimits draw_limits();
+  protocol::SessionConfig program_config();
+  [[nodiscard]] std::uint64_t pick(std::uint64_t below) { return network_.random() % below; }
+  [[nodiscard]] bool chance(std::uint64_t one_in) { return pick(one_in) == 0; }
+  [[nodiscard]] std::uint32_t any_shard();
+  [[nodiscard]] bool calm() const;
+
+  Caller& start_caller();
+  Responder& start_responder();
+  Manner draw_manner();
+  void start_steady();
+
+  void step();
+  void let_time_pass();
+  void act_on(Caller& caller);
+  void act_on(Responder& responder);
+  void act_on_link(WorldProgram& program);
+  void end_program(WorldProgram& program);
+  void drain_node();
+  void call(Caller& caller);
+  void call_steady();
+  std::uint32_t draw_bytes();
+
+  void heal();
+  void check_idle();
+  void check_routes();
+  void probe();
+  void end_all();
+  void check_empty();
+  WorldCounts count() const;
+
+  WorldOptions options_;
+  Trace trace_;
+  Ledger ledger_;
+  VirtualNetwork network_;
+  Perils perils_;
+  std::vector<std::unique_ptr<WorldProgram>> programs_;  // All there ever were.
+  std::vector<Caller*> callers_;                         // Those of now.
+  std::vector<Responder*> responders_;
+  Caller* steady_caller_ = nullptr;  // These two meet no peril but the node's drain.
+  Responder* steady_responder_ = nullptr;
+  std::uint64_t bytes_left_;  // For messages, so that no world takes long.
+  bool drained_ = false;
+};
+
+}  // namespace valkyrie::simulation

@@ -1,0 +1,156 @@
+// What must be true of a world once it is healed.
+#include <map>
+#include <set>
+#include <utility>
+
+#include "server/node/registry_service.h"
+#include "tests/simulation/violation.h"
+#include "tests/simulation/world.h"
+
+namespace valkyrie::simulation {
+namespace {
+
+// All that was under way, every deadline, stall limit, keepalive and drain is over after this.
+constexpr Duration kHealing = 25s;
+// Streams towards instances that serve nobody are ENDed after this.
+constexpr Duration kIdle = 61s;
+
+}  // namespace
+
+// From here on nothing goes wrong any more. What has vanished stays so: the keepalive finds it.
+void World::heal() {
+  trace_.line(network_.now, "healed");
+  network_.faults = {};
+  network_.shard_delay_max = Duration::zero();
+  for (const auto& program : programs_) {
+    Wire& wire = program->wire();
+    wire.faults.reset();
+    wire.to_node.capacity = wire.to_program.capacity = SIZE_MAX;
+    if (!wire.lost) wire.to_node.stalled = wire.to_program.stalled = false;
+    program->give_credit(/*at_once=*/true);
+    if (auto* responder = dynamic_cast<Responder*>(program.get())) responder->answer_all();
+  }
+  network_.run_for(kHealing);
+}
+
+void World::check_idle() {
+  ledger_.check_all_over();
+  ledger_.check_progress(network_.now, Duration::zero());
+  for (const auto& program : programs_) {
+    const Wire& wire = program->wire();
+    if (drained_) {
+      require(program->closed() && wire.cut, "the node has drained, but program {} is connected",
+              program->number());
+    }
+    require(!wire.lost || wire.cut, "program {} vanished and nobody found it", program->number());
+    if (!program->closed()) program->check_idle();
+  }
+  for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
+    const router::RouterCensus census = network_.router_of(i).census();
+    require(census.calls == 0 && census.waiting == 0, "shard {} keeps {} calls, {} waiting", i,
+            census.calls, census.waiting);
+  }
+  require(network_.chunks_in_use() == 0, "{} chunks of output are kept", network_.chunks_in_use());
+}
+
+// What the registry and every shard know is what the living programs say.
+void World::check_routes() {
+  std::map<std::pair<std::string, std::string>, bool> expected;
+  for (const auto& program : programs_) {
+    const auto* responder = dynamic_cast<const Responder*>(program.get());
+    if (responder == nullptr || responder->closed()) continue;
+    for (const auto& [stream, registration] : responder->registrations()) {
+      if (registration.over) continue;
+      require(registration.confirmed, "program {} waits for its registration of {}",
+              responder->number(), registration.instance);
+      const bool is_new =
+          expected
+              .emplace(std::pair(registration.service, registration.instance), registration.ready)
+              .second;
+      require(is_new, "{} of {} is registered twice", registration.instance, registration.service);
+    }
+  }
+  const auto list = network_.shard(0).registry().catalog().list("", network_.now);
+  std::size_t found = 0;
+  for (const auto& service : list.services) {
+    for (const auto& instance : service.instances) {
+      const auto known = expected.find({service.name, instance.instance});
+      require(known != expected.end(), "{} of {} is listed, but nobody serves it",
+              instance.instance, service.name);
+      require(known->second == (instance.state == messages::InstanceState::ready),
+              "{} of {} is listed as {}", instance.instance, service.name,
+              to_string(instance.state));
+      require(instance.in_flight == 0, "{} of {} is said to have {} calls", instance.instance,
+              service.name, instance.in_flight);
+      ++found;
+    }
+  }
+  require(found == expected.size(), "{} instances are listed, {} live", found, expected.size());
+}
+
+// From every shard, every service that lives answers, and no other does.
+void World::probe() {
+  std::set<std::string> ready;
+  for (const auto& program : programs_) {
+    const auto* responder = dynamic_cast<const Responder*>(program.get());
+    if (responder == nullptr || responder->closed()) continue;
+    for (const auto& [stream, registration] : responder->registrations()) {
+      if (!registration.over && registration.ready && !responder->draining()) {
+        ready.insert(registration.service);
+      }
+    }
+  }
+  network_.node_config.limits = {};
+  const std::size_t first = ledger_.calls().size();
+  for (std::uint32_t shard = 0; shard < network_.shard_count(); ++shard) {
+    const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
+    auto made = std::make_unique<Caller>(Surroundings{network_, ledger_, trace_}, number, shard,
+                                         protocol::SessionConfig{});
+    network_.run();
+    for (std::uint32_t i = 0; i <= kServices; ++i) {
+      const std::string target = i == kServices ? kSteadyService : service_name(i);
+      // One after another: an instance may take no more at a time.
+      for (int n = 0; n < 5; ++n) {
+        made->call({.target = target, .bytes = 1000, .must_succeed = ready.contains(target)});
+        network_.run();
+      }
+    }
+    programs_.push_back(std::move(made));
+  }
+  ledger_.check_all_over();
+  for (std::size_t i = first; i < ledger_.calls().size(); ++i) {
+    const CallRecord& call = ledger_.calls()[i];
+    require(call.taken, "{} was not taken", describe(call));
+    require((call.code == protocol::StatusCode::ok) == ready.contains(call.ask.target),
+            "{} ended as {}", describe(call), to_string(call.code));
+  }
+}
+
+void World::end_all() {
+  network_.run_for(kIdle);
+  for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
+    const router::RouterCensus census = network_.router_of(i).census();
+    require(census.lanes == 0 && census.upstreams == 0, "shard {} keeps {} lanes, {} upstreams", i,
+            census.lanes, census.upstreams);
+  }
+  for (const auto& program : programs_) network_.cut(program->wire());
+  network_.run_for(1s);
+}
+
+void World::check_empty() {
+  for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
+    const router::RouterCensus census = network_.router_of(i).census();
+    require(census.connections == 0 && census.bindings == 0 && census.lanes == 0 &&
+                census.upstreams == 0 && census.calls == 0 && census.streams == 0 &&
+                census.instances == 0,
+            "shard {} keeps {} connections, {} bindings, {} lanes, {} upstreams, {} calls, "
+            "{} streams, {} instances",
+            i, census.connections, census.bindings, census.lanes, census.upstreams, census.calls,
+            census.streams, census.instances);
+    require(census.services == kOwnServices, "shard {} keeps {} services", i, census.services);
+  }
+  require(network_.shard(0).registry().catalog().size() == 0, "the catalog keeps {} instances",
+          network_.shard(0).registry().catalog().size());
+}
+
+}  // namespace valkyrie::simulation

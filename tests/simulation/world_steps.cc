@@ -1,0 +1,194 @@
+// What happens in a world, step by step.
+#include <algorithm>
+#include <utility>
+
+#include "tests/simulation/violation.h"
+#include "tests/simulation/world.h"
+
+namespace valkyrie::simulation {
+void World::step() {
+  switch (pick(10)) {
+    case 0:
+      act_on(*responders_[pick(responders_.size())]);
+      break;
+    case 1:
+      act_on(*callers_[pick(callers_.size())]);
+      break;
+    case 2: {
+      const std::uint64_t which = pick(callers_.size() + responders_.size());
+      act_on_link(which < callers_.size()
+                      ? static_cast<WorldProgram&>(*callers_[which])
+                      : static_cast<WorldProgram&>(*responders_[which - callers_.size()]));
+      break;
+    }
+    case 3:
+      call_steady();
+      break;
+    default:
+      for (std::uint64_t i = pick(6); i > 0; --i) call(*callers_[pick(callers_.size())]);
+      break;
+  }
+  let_time_pass();
+}
+
+// Often none, so that things happen while others are under way.
+void World::let_time_pass() {
+  switch (pick(8)) {
+    case 0:
+    case 1:
+      for (std::uint64_t i = pick(4); i > 0; --i) network_.turn();
+      return;
+    case 2:
+    case 3:
+      return network_.run_for(Duration(1us) * pick(3000));
+    case 4:
+      return network_.run_for(Duration(1ms) * pick(1500));
+    default:
+      return network_.run_for(Duration(1ms) * pick(100));
+  }
+}
+
+void World::act_on(Responder& responder) {
+  if (responder.closed()) return;
+  switch (pick(4)) {
+    case 0:
+      if (perils_.flaps || calm()) {
+        responder.serve(service_name(pick(kServices)), std::to_string(pick(kInstances)),
+                        perils_.flaps && chance(2) ? 1 + static_cast<std::uint32_t>(pick(4)) : 0);
+      }
+      return;
+    case 1:
+      if (perils_.flaps) responder.change_any();
+      return;
+    case 2:
+      if (perils_.flaps) responder.withdraw_any();
+      return;
+    default:
+      if (!perils_.manners) return;
+      if (chance(2)) responder.answer_all();
+      responder.manner = draw_manner();
+      return;
+  }
+}
+
+void World::act_on(Caller& caller) {
+  if (!perils_.giving_up || caller.closed()) return;
+  switch (pick(4)) {
+    case 0:
+      return caller.leave_stream(/*in_order=*/true);
+    case 1:
+      return caller.leave_stream(/*in_order=*/false);
+    default:
+      return caller.cancel_any();
+  }
+}
+
+void World::act_on_link(WorldProgram& program) {
+  if (perils_.deaths && chance(2)) return end_program(program);
+  if (!perils_.stalls || program.closed()) return;
+  if (chance(2)) {
+    const bool keeps = chance(2);
+    trace_.line(network_.now, "{}: {} credit", program.number(), keeps ? "keeps" : "gives");
+    return program.give_credit(!keeps);
+  }
+  Wire& wire = program.wire();
+  if (wire.lost) return;
+  // The program does not read, or its network holds everything up for a while.
+  wire.to_program.stalled = !wire.to_program.stalled;
+  wire.to_node.stalled = wire.to_program.stalled && chance(3);
+  trace_.line(network_.now, "{}: {}", program.number(),
+              wire.to_program.stalled ? "stalls" : "goes on");
+}
+
+void World::end_program(WorldProgram& program) {
+  if (!program.closed()) {
+    switch (pick(4)) {
+      case 0:
+        program.drain(Duration(1ms) * pick(3000));
+        break;
+      case 1:
+        trace_.line(network_.now, "{}: vanishes without a word", program.number());
+        program.wire().lose();
+        break;
+      default:
+        trace_.line(network_.now, "{}: dies", program.number());
+        network_.cut(program.wire());
+        break;
+    }
+  }
+  if (drained_) return;
+  const auto replace = [&](auto& of, auto start) {
+    const auto at = std::find(of.begin(), of.end(), &program);
+    if (at == of.end()) return false;
+    of.erase(at);
+    start();
+    return true;
+  };
+  if (replace(callers_, [&] { start_caller(); })) return;
+  replace(responders_, [&] {
+    // It says what it serves with its first bytes, as one that reconnects does.
+    Responder& started = start_responder();
+    network_.run_for(Duration(1ms) * pick(300));
+    started.serve(service_name(pick(kServices)), std::to_string(pick(kInstances)));
+  });
+}
+
+void World::drain_node() {
+  drained_ = true;
+  trace_.line(network_.now, "the node drains");
+  const Duration grace = Duration(1ms) * pick(5000);
+  for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
+    network_.router_of(i).drain(grace, network_.now);
+  }
+}
+
+std::uint32_t World::draw_bytes() {
+  std::uint64_t bytes = 0;
+  switch (pick(8)) {
+    case 0:
+      break;
+    case 1:
+      bytes = pick(20'000);
+      break;
+    case 2:
+      bytes = pick(250'000);
+      break;
+    default:
+      bytes = pick(200);
+      break;
+  }
+  bytes = std::min(bytes, bytes_left_ / 4);
+  bytes_left_ -= bytes;
+  return static_cast<std::uint32_t>(bytes);
+}
+
+void World::call(Caller& caller) {
+  if (caller.closed()) return;
+  Ask ask;
+  ask.target = service_name(pick(kServices));
+  if (chance(20)) ask.target = chance(2) ? "valkyrie.Node" : "valkyrie.Registry";
+  ask.bytes = ask.target == "valkyrie.Registry" ? 0 : draw_bytes();
+  ask.qos = static_cast<std::uint8_t>((2 + pick(3)) << 5U | pick(32));
+  if (perils_.giving_up && chance(3)) ask.deadline = Duration(1ms) * (1 + pick(2000));
+  if (perils_.flaps || perils_.deaths) {
+    if (chance(4)) ask.options = protocol::kStreamOptionPin;
+    if (chance(4)) {
+      ask.options = protocol::kStreamOptionWait;
+      ask.deadline = Duration(1ms) * (1 + pick(2000));
+    }
+  }
+  ask.notify = ask.options == 0 && chance(15);
+  if (ask.notify) ask.deadline.reset();
+  caller.call(ask);
+}
+
+void World::call_steady() {
+  if (drained_) return;
+  for (std::uint64_t i = 1 + pick(3); i > 0; --i) {
+    steady_caller_->call({.target = kSteadyService,
+                          .bytes = static_cast<std::uint32_t>(pick(2000)),
+                          .must_succeed = !perils_.drain});
+  }
+}
+
+}  // namespace valkyrie::simulation
