@@ -121,12 +121,16 @@ void Ledger::end(CallRecord& call, StatusCode code, Outcome outcome) {
 void Ledger::check_all_over() const {
   for (const CallRecord& call : calls_) {
     require(call.over || !call.taken || call.ask.notify, "{} never ended", describe(call));
+    require(call.seen_by != 0 || !call.taken || !call.ask.notify || !call.ask.must_succeed,
+            "{} was dropped; nothing stood in its way", describe(call));
   }
 }
 
 void Ledger::check_progress(protocol::Instant now, protocol::Duration patience) const {
   for (const CallRecord& call : calls_) {
-    if (!call.ask.must_succeed || call.over || !call.taken || call.asked + patience > now) continue;
+    if (!call.ask.must_succeed || call.ask.notify || call.over || !call.taken ||
+        call.asked + patience > now)
+      continue;
     require(false, "{} waits although nothing stands in its way", describe(call));
   }
 }

@@ -135,7 +135,7 @@ void World::start_steady() {
   steady_responder_->serve(kSteadyService, "steady");
   for (int i = 0; i < 100 && !steady_caller_->wire().near.ready(); ++i) network_.run_for(50ms);
   for (Responder* responder : responders_) {
-    responder->serve(service_name(pick(kServices)), std::to_string(pick(kInstances)));
+    responder->serve(service_name(pick(kServices)), instance_name());
   }
   network_.run_for(500ms);
 }

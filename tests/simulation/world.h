@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/simulation/caller.h"
@@ -85,6 +86,8 @@ class World {
   void call(Caller& caller);
   void call_steady();
   std::uint32_t draw_bytes();
+  std::string instance_name();
+  [[nodiscard]] bool is_served(std::string_view service) const;
 
   void heal();
   void check_idle();
@@ -105,6 +108,7 @@ class World {
   Caller* steady_caller_ = nullptr;  // These two meet no peril but the node's drain.
   Responder* steady_responder_ = nullptr;
   std::uint64_t bytes_left_;  // For messages, so that no world takes long.
+  std::uint64_t instances_named_ = 0;
   bool drained_ = false;
 };
 

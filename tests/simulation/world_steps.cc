@@ -53,7 +53,7 @@ void World::act_on(Responder& responder) {
   switch (pick(4)) {
     case 0:
       if (perils_.flaps || calm()) {
-        responder.serve(service_name(pick(kServices)), std::to_string(pick(kInstances)),
+        responder.serve(service_name(pick(kServices)), instance_name(),
                         perils_.flaps && chance(2) ? 1 + static_cast<std::uint32_t>(pick(4)) : 0);
       }
       return;
@@ -129,7 +129,7 @@ void World::end_program(WorldProgram& program) {
     // It says what it serves with its first bytes, as one that reconnects does.
     Responder& started = start_responder();
     network_.run_for(Duration(1ms) * pick(300));
-    started.serve(service_name(pick(kServices)), std::to_string(pick(kInstances)));
+    started.serve(service_name(pick(kServices)), instance_name());
   });
 }
 
@@ -177,9 +177,24 @@ void World::call(Caller& caller) {
       ask.deadline = Duration(1ms) * (1 + pick(2000));
     }
   }
+  ask.must_succeed = calm() && is_served(ask.target);
   ask.notify = ask.options == 0 && chance(15);
   if (ask.notify) ask.deadline.reset();
   caller.call(ask);
+}
+
+// In a calm world none supersedes another.
+std::string World::instance_name() {
+  return std::to_string(calm() ? ++instances_named_ : pick(kInstances));
+}
+
+bool World::is_served(std::string_view service) const {
+  return std::any_of(responders_.begin(), responders_.end(), [&](const Responder* responder) {
+    const auto& all = responder->registrations();
+    return std::any_of(all.begin(), all.end(), [&](const auto& entry) {
+      return entry.second.service == service && entry.second.confirmed;
+    });
+  });
 }
 
 void World::call_steady() {
