@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include "server/ops/announce.h"
-#include "transport/duration_text.h"
 #include "server/ops/log.h"
 #include "server/ops/node.h"
 #include "server/ops/options.h"
 #include "server/ops/process.h"
 #include "server/ops/state_directory.h"
 #include "transport/clock.h"
+#include "transport/duration_text.h"
 
 namespace valkyrie::server {
 namespace {

@@ -1,6 +1,8 @@
 // Calls through a running valkyrie-server.
-#include <csignal>
+#include <algorithm>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "protocol/messages/registry.h"
 #include "server/ops/testing/server_process.h"
@@ -88,6 +90,23 @@ TEST(Server, refuses_a_service_that_is_not_there) {
   const auto answer = client.call("test.Nobody", "Do", "");
   EXPECT_EQ(answer.code, StatusCode::unavailable);
   EXPECT_EQ(answer.outcome, protocol::Outcome::not_executed);
+}
+
+TEST(Server, tells_a_service_who_calls_where_it_knows) {
+  const auto reactor = make_reactor();
+  RunningNode node;
+  TestClient service(*reactor, node.unix_url);
+  ASSERT_TRUE(service.wait_ready());
+  ASSERT_TRUE(service.serve("test.Who"));
+  for (const std::string& url : {node.unix_url, node.tcp_url}) {
+    TestClient client(*reactor, url);
+    ASSERT_TRUE(client.wait_ready());
+    client.start_call("test.Who", "Am", "I");
+    ASSERT_TRUE(client.turn_until([&] { return !service.requests.empty(); }));
+    service.requests.clear();
+    EXPECT_EQ(service.caller,
+              url == node.unix_url ? fmt::format("uid:{}", ::geteuid()) : std::string());
+  }
 }
 
 TEST(Server, forgets_a_service_whose_connection_is_cut) {

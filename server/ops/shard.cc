@@ -11,7 +11,7 @@ using transport::CloseCause;
 using transport::CloseReason;
 using transport::Connection;
 
-// Methods of an IDENTITY: how a subject was proven. Spec: docs/spec/session.md.
+// Method of an IDENTITY: how a subject was proven. Spec: docs/spec/metadata.md.
 constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
 
 // The value of IDENTITY of a peer: u8 method, u8 n, n bytes of tenant, subject.

@@ -158,6 +158,9 @@ void TestClient::on_event(transport::Connection& connection, const Event& event)
     case EventType::ready:
       ready = true;
       break;
+    case EventType::stream_opened:
+      caller = std::string(event.metadata.identity().value_or(protocol::IdentityValue{}).subject);
+      break;
     case EventType::goaway:
       goaway = true;
       break;

@@ -69,6 +69,7 @@ class TestClient final : private transport::ConnectionHandler {
   };
   std::deque<Request> requests;
   std::deque<Answer> answers;
+  std::string caller;  // Subject of IDENTITY, of the last stream that was opened to this side.
   bool ready = false;
   bool goaway = false;
 
