@@ -138,14 +138,15 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
 }
 
 void Node::drain(protocol::Duration grace) {
-  std::latch stopped(static_cast<std::ptrdiff_t>(shards_.size()));
+  // Shared with the shards, which may still be leaving count_down() when the wait is over.
+  const auto stopped = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(shards_.size()));
   for (const auto& shard : shards_) {
-    shard->reactor().post([&stopped, shard = shard.get(), grace] {
+    shard->reactor().post([stopped, shard = shard.get(), grace] {
       shard->drain(grace);
-      stopped.count_down();
+      stopped->count_down();
     });
   }
-  stopped.wait();
+  stopped->wait();
   // From here on nobody connects: dialers are refused at once and go elsewhere.
   listeners_.clear();
 }
