@@ -79,7 +79,7 @@ std::atomic<int> signal_event{-1};
 extern "C" void on_signal(int) {
   const int saved = errno;
   const std::uint64_t one = 1;
-  static_cast<void>(!::write(signal_event.load(std::memory_order_relaxed), &one, sizeof one));
+  static_cast<void>(!::write(signal_event.load(std::memory_order_acquire), &one, sizeof one));
   errno = saved;
 }
 
@@ -88,7 +88,7 @@ extern "C" void on_signal(int) {
 void run_until_signal(Client& client, Duration grace) {
   const transport::Socket event(::eventfd(0, EFD_CLOEXEC));
   VALKYRIE_ASSERT(event.fd() >= 0);
-  signal_event.store(event.fd(), std::memory_order_relaxed);
+  signal_event.store(event.fd(), std::memory_order_release);
   struct sigaction action{};
   action.sa_handler = on_signal;
   ::sigemptyset(&action.sa_mask);

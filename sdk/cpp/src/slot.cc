@@ -23,7 +23,7 @@ void Slot::keep(BytesView body) {
 }
 
 void StopRequest::operator()() const noexcept {
-  core->post([core = core, slot = slot, generation = generation] {
+  core->post([slot = slot, generation = generation] {
     if (slot->generation != generation || slot->done) return;
     slot->owner->give_up(
         *slot, Status(StatusCode::cancelled, "the caller asked to stop", Outcome::maybe_executed));

@@ -2,10 +2,10 @@
 // end.
 #include <atomic>
 #include <cstdlib>
-#include <future>
 #include <gtest/gtest.h>
 #include <new>
 
+#include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
 #include "valkyrie/valkyrie.h"
@@ -46,7 +46,7 @@ class Firing {
   void begin() {
     for (int i = 0; i < kDepth; ++i) fire();
   }
-  void wait() { done_.get_future().wait(); }
+  void wait() { done_.get(); }
 
  private:
   void fire() {
@@ -65,7 +65,7 @@ class Firing {
   const Method method_;
   const BytesView body_ = "sixty-four bytes of payload, which is what benchmarks like to send!";
   int ended_ = 0;
-  std::promise<void> done_;
+  test::Box<void> done_;
 
  public:
   int failed_ = 0;

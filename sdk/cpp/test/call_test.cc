@@ -1,12 +1,12 @@
 // Calls over a real socket, in the three forms.
 #include <atomic>
-#include <future>
 #include <gtest/gtest.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
 #include <vector>
 
+#include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
 #include "valkyrie/valkyrie.h"
@@ -56,35 +56,35 @@ TEST_F(Calls, a_body_at_the_message_limit_passes_and_one_byte_more_is_refused_un
 }
 
 TEST_F(Calls, a_callback_runs_on_the_loop_and_borrows_the_reply) {
-  std::promise<std::string> got;
+  test::Box<std::string> got;
   client.call("fake.Node/Echo", "hello").then([&got](Result<BytesView> reply) {
     got.set_value(std::string(reply.value().text()));
   });
-  EXPECT_EQ(got.get_future().get(), "hello");
+  EXPECT_EQ(got.get(), "hello");
 }
 
 TEST_F(Calls, a_call_from_a_callback_needs_no_other_thread) {
   const Method echo = client.method("fake.Node/Echo");
-  std::promise<std::string> got;
+  test::Box<std::string> got;
   echo.call("one").then([&](Result<BytesView> first) {
     const std::string more = std::string(first.value().text()) + " two";
     echo.call(more).then(
         [&](Result<Bytes> second) { got.set_value(std::string(second.value().text())); });
   });
-  EXPECT_EQ(got.get_future().get(), "one two");
+  EXPECT_EQ(got.get(), "one two");
 }
 
 TEST_F(Calls, a_coroutine_resumes_with_the_reply) {
-  const auto work = [](Client* its_client, std::promise<std::string>* got) -> Task<Result<void>> {
+  const auto work = [](Client* its_client, test::Box<std::string>* got) -> Task<Result<void>> {
     Result<Bytes> first = co_await its_client->call("fake.Node/Echo", "a", {.deadline = 5s});
     if (!first) co_return std::unexpected(first.error());
     Result<Bytes> second = co_await its_client->call("fake.Node/Echo", *first);
     got->set_value(std::string(second.value().text()));
     co_return {};
   };
-  std::promise<std::string> got;
+  test::Box<std::string> got;
   client.spawn(work(&client, &got));
-  EXPECT_EQ(got.get_future().get(), "a");
+  EXPECT_EQ(got.get(), "a");
 }
 
 TEST_F(Calls, a_failure_of_the_service_says_that_it_executed) {

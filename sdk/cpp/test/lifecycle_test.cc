@@ -1,6 +1,5 @@
 // The end of a client: whenever it comes, every callback runs exactly once.
 #include <csignal>
-#include <future>
 #include <gtest/gtest.h>
 #include <memory>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
 #include "valkyrie/valkyrie.h"
@@ -85,7 +85,7 @@ TEST(Lifecycle, later_use_of_a_closed_client_answers_cancelled) {
 TEST(Lifecycle, a_client_may_be_destroyed_by_its_own_callback) {
   test::FakeNode node;
   auto client = std::make_unique<Client>(Client::connect(node.url(), quiet()).value());
-  std::promise<void> other;
+  test::Box<void> other;
   Client* raw = client.get();
   raw->call("fake.Node/Silent", "x").then([&other](Result<Bytes> reply) {
     EXPECT_EQ(reply.error().code(), StatusCode::cancelled);
@@ -94,14 +94,14 @@ TEST(Lifecycle, a_client_may_be_destroyed_by_its_own_callback) {
   raw->call("fake.Node/Echo", "x").then([owned = std::move(client)](Result<Bytes>) mutable {
     owned.reset();
   });
-  other.get_future().wait();
+  other.get();
 }
 
 TEST(Lifecycle, a_client_may_be_destroyed_by_its_own_blocking_handler) {
   test::FakeNode node;
   auto client = std::make_unique<Client>(Client::connect(node.url(), quiet()).value());
   Client* raw = client.get();
-  std::promise<void> destroyed;
+  test::Box<void> destroyed;
   Service service("t.Service");
   service.unary("Suicide", [&](IncomingCall&, BytesView) -> Result<Bytes> {
     client.reset();
@@ -111,20 +111,20 @@ TEST(Lifecycle, a_client_may_be_destroyed_by_its_own_blocking_handler) {
   ASSERT_TRUE(raw->serve(std::move(service)).wait().has_value());
   Client caller = Client::connect(node.url(), quiet()).value();
   const Call<Bytes> call = caller.call("t.Service/Suicide", {});
-  destroyed.get_future().wait();
+  destroyed.get();
 }
 
 TEST(Lifecycle, close_lets_calls_in_both_directions_finish) {
   test::FakeNode node;
   Client server = Client::connect(node.url(), quiet()).value();
   Client caller = Client::connect(node.url(), quiet()).value();
-  std::promise<Reply> held;
+  test::Box<Reply> held;
   Service service("t.Service");
   service.unary(
       "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
   ASSERT_TRUE(server.serve(std::move(service)).wait().has_value());
   Call<Bytes> call = caller.call("t.Service/Held", {});
-  Reply reply = held.get_future().get();
+  Reply reply = held.get();
   std::thread closing_server([&server] { server.close(30s); });
   std::thread closing_caller([&caller] { caller.close(30s); });
   reply.send("done");
@@ -136,16 +136,16 @@ TEST(Lifecycle, close_lets_calls_in_both_directions_finish) {
 TEST(Lifecycle, a_coroutine_that_waits_is_resumed_at_the_end) {
   test::FakeNode node;
   std::optional<Client> client(Client::connect(node.url(), quiet()).value());
-  const auto work = [](Client* its_client, std::promise<StatusCode>* code) -> Task<Result<void>> {
+  const auto work = [](Client* its_client, test::Box<StatusCode>* code) -> Task<Result<void>> {
     const Result<Bytes> reply = co_await its_client->call("fake.Node/Silent", "x");
     code->set_value(reply.error().code());
     co_return std::unexpected(reply.error());
   };
-  std::promise<StatusCode> code;
+  test::Box<StatusCode> code;
   client->spawn(work(&*client, &code));
   ASSERT_TRUE(client->flush().wait().has_value());
   client.reset();
-  EXPECT_EQ(code.get_future().get(), StatusCode::cancelled);
+  EXPECT_EQ(code.get(), StatusCode::cancelled);
 }
 
 TEST(Lifecycle, a_call_in_flight_when_the_node_is_cut_may_have_executed) {

@@ -1,12 +1,12 @@
 // Serving over real sockets: one client offers, another calls, a node is between them.
 #include <atomic>
-#include <future>
 #include <gtest/gtest.h>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
 #include "valkyrie/valkyrie.h"
@@ -185,32 +185,33 @@ TEST_F(Serving, a_handler_may_call_and_pass_its_deadline_on) {
 
 TEST_F(Serving, a_lost_session_tells_its_handlers_that_nobody_waits) {
   Service service("t.Service");
-  std::promise<void> begun;
-  std::promise<void> stopped;
+  test::Box<void> begun;
+  test::Box<void> stopped;
   service.unary("Slow", [&](IncomingCall& call, BytesView) -> Result<Bytes> {
     const std::stop_callback on_stop(call.cancel_token(), [&stopped] { stopped.set_value(); });
     begun.set_value();
-    stopped.get_future().wait();
+    stopped.get();
     return call.cancelled() ? Result<Bytes>(Bytes()) : fail(StatusCode::internal);
   });
   const Instance instance = serve(std::move(service));
   Call<Bytes> slow = caller.call("t.Service/Slow", {});
-  begun.get_future().wait();
+  begun.get();
   node.cut();
   const Result<Bytes> reply = std::move(slow).wait();
   ASSERT_FALSE(reply.has_value());
   EXPECT_EQ(reply.error().code(), StatusCode::unavailable);
   EXPECT_EQ(reply.error().outcome(), Outcome::maybe_executed);
+  server.close(0s);  // Waits for the handler, which uses what lives here.
 }
 
 TEST_F(Serving, drain_waits_for_running_calls_and_ends_the_registration) {
   Service service("t.Service");
-  std::promise<Reply> held;
+  test::Box<Reply> held;
   service.unary(
       "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
   Instance instance = serve(std::move(service));
   Call<Bytes> running = caller.call("t.Service/Held", {});
-  Reply reply = held.get_future().get();
+  Reply reply = held.get();
   Pending<void> drained = instance.drain(30s);
   reply.send("done");
   EXPECT_EQ(std::move(running).wait().value().text(), "done");
@@ -221,12 +222,12 @@ TEST_F(Serving, drain_waits_for_running_calls_and_ends_the_registration) {
 
 TEST_F(Serving, drain_gives_up_after_its_grace) {
   Service service("t.Service");
-  std::promise<Reply> held;
+  test::Box<Reply> held;
   service.unary(
       "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
   Instance instance = serve(std::move(service));
   const Call<Bytes> running = caller.call("t.Service/Held", {});
-  const Reply reply = held.get_future().get();
+  const Reply reply = held.get();
   EXPECT_EQ(instance.drain(10ms).wait().error().code(), StatusCode::deadline_exceeded);
 }
 
@@ -257,13 +258,13 @@ TEST_F(Serving, a_lost_connection_is_dialled_again_and_the_service_registered_ag
 
 TEST_F(Serving, a_node_that_drains_is_left_while_running_calls_finish) {
   Service service("t.Service");
-  std::promise<Reply> held;
+  test::Box<Reply> held;
   service.unary(
       "Held", [&held](IncomingCall&, BytesView, Reply reply) { held.set_value(std::move(reply)); });
   service.unary("Greet", greet);
   const Instance instance = serve(std::move(service));
   Call<Bytes> running = caller.call("t.Service/Held", {});
-  Reply reply = held.get_future().get();
+  Reply reply = held.get();
   node.drain(30s);
   Result<Bytes> fresh = call("Greet", "Ada");
   while (!fresh && fresh.error().retry_is_safe()) fresh = call("Greet", "Ada");

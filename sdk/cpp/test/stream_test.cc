@@ -1,10 +1,10 @@
 // Streams of many messages over a real socket.
-#include <future>
 #include <gtest/gtest.h>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
 #include "valkyrie/valkyrie.h"
@@ -53,7 +53,7 @@ TEST_F(Streaming, an_empty_message_is_a_message) {
 }
 
 TEST_F(Streaming, a_coroutine_reads_and_writes) {
-  const auto work = [](Client* its_client, std::promise<int>* total) -> Task<Result<void>> {
+  const auto work = [](Client* its_client, test::Box<int>* total) -> Task<Result<void>> {
     auto stream = its_client->stream<std::string, std::string>("fake.Node/Chat");
     int sum = 0;
     for (int i = 1; i <= 10; ++i) {
@@ -66,9 +66,9 @@ TEST_F(Streaming, a_coroutine_reads_and_writes) {
     total->set_value(sum);
     co_return {};
   };
-  std::promise<int> total;
+  test::Box<int> total;
   client.spawn(work(&client, &total));
-  EXPECT_EQ(total.get_future().get(), 55);
+  EXPECT_EQ(total.get(), 55);
 }
 
 TEST_F(Streaming, a_status_at_the_end_is_what_reading_and_writing_fail_with) {
