@@ -80,6 +80,7 @@ class SessionCore {
   // session_receive.cc
   void forget_delivered();
   bool next_frame();
+  const Stream* usual_call_frame();
   bool frame_from_partial();
   bool take_header(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header);
   bool dispatch(const FrameHeader& header, Body body);

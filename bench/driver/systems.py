@@ -172,7 +172,7 @@ class Grpc(System):
 class Ours(System):
     name = "ours"
 
-    TARGET = "bench.Echo/Call"
+    TARGET = "bench.Echo/Run"
 
     def missing(self) -> str:
         for program in ("valkyrie-server", "valkyrie"):
