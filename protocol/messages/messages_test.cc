@@ -124,7 +124,6 @@ TEST(RegistryMessages, every_message_survives_the_round_trip) {
   expect_round_trip<RegisterMessage>(InstanceUpdate{});
   expect_round_trip<RegisterMessage>(InstanceUpdate{Health::healthy, 0, false});
   expect_round_trip<RegisterEvent>(RegisterReply{"i1"});
-  expect_round_trip<RegisterEvent>(Superseded{"elsewhere"});
   expect_round_trip(ListServicesRequest{"hello"});
   expect_round_trip(ListServicesReply{{ServiceView{
       "hello.Greeter",

@@ -99,11 +99,6 @@ void describe(A& a, Ref<A, RegisterReply> m) {
 }
 
 template <class A>
-void describe(A& a, Ref<A, Superseded> m) {
-  a.text(1, m.text, kRegistryTextBytesMax);
-}
-
-template <class A>
 void describe(A& a, Ref<A, ListServicesRequest> m) {
   a.text(1, m.prefix, kRegistryNameBytesMax);
 }

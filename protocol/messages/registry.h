@@ -95,14 +95,8 @@ struct RegisterReply {
   bool operator==(const RegisterReply&) const = default;
 };
 
-// The same instance registered again; this stream is over.
-struct Superseded {
-  std::string text;
-  bool operator==(const Superseded&) const = default;
-};
-
 // What the node sends on Registry/Register.
-using RegisterEvent = std::variant<RegisterReply, Superseded>;
+using RegisterEvent = std::variant<RegisterReply>;
 
 // Body of Registry/List.
 struct ListServicesRequest {

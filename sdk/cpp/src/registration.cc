@@ -126,11 +126,6 @@ void Registration::on_data(Link& link, const protocol::Event& event) {
     link.session().reset(event.stream, protocol::CloseCode::protocol_violation);
     return;
   }
-  if (const auto* superseded = std::get_if<messages::Superseded>(&*said)) {
-    core_->log(fmt::format("{}: another instance of the same name has taken over: {}",
-                           definition_->name, superseded->text));
-    return end(Status(StatusCode::aborted, superseded->text));
-  }
   {
     const std::lock_guard lock(mutex_);
     instance_ = std::get<messages::RegisterReply>(*said).instance;
