@@ -1,6 +1,8 @@
 #include "tools/valkyrie/json.h"
 
 #include <fmt/format.h>
+#include <iterator>
+#include <utility>
 
 #include <boost/beast/core/detail/base64.hpp>
 #include <boost/json/serialize.hpp>
@@ -10,7 +12,40 @@
 
 namespace valkyrie::tools {
 
-void print_json(const json::value& value) { fmt::print("{}\n", json::serialize(value)); }
+namespace {
+
+void append(const json::value& value, std::string& text) {
+  if (const json::object* object = value.if_object()) {
+    const char* before = "{";
+    for (const auto& [name, member] : *object) {
+      text.append(std::exchange(before, ",")).append(json::serialize(json::string(name)));
+      text.push_back(':');
+      append(member, text);
+    }
+    text.append(object->empty() ? "{}" : "}");
+  } else if (const json::array* array = value.if_array()) {
+    const char* before = "[";
+    for (const json::value& element : *array) {
+      text.append(std::exchange(before, ","));
+      append(element, text);
+    }
+    text.append(array->empty() ? "[]" : "]");
+  } else if (const double* number = value.if_double()) {
+    fmt::format_to(std::back_inserter(text), "{}", *number);
+  } else {
+    text.append(json::serialize(value));
+  }
+}
+
+}  // namespace
+
+std::string json_text(const json::value& value) {
+  std::string text;
+  append(value, text);
+  return text;
+}
+
+void print_json(const json::value& value) { fmt::print("{}\n", json_text(value)); }
 
 void print_json_rows(Format format, const json::array& rows) {
   if (format != Format::jsonl) {

@@ -13,6 +13,9 @@ namespace valkyrie::tools {
 
 namespace json = boost::json;
 
+// A document on one line, numbers as people write them: 195.583, where Boost has 1.95583E2.
+// REQUIRES: no number is infinite or NaN
+[[nodiscard]] std::string json_text(const json::value& value);
 // Prints a document and a newline to standard output.
 void print_json(const json::value& value);
 // Prints the rows of a list: with `jsonl` one document a line, else one array.
