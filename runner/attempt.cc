@@ -97,9 +97,10 @@ int spawn_shim(const std::vector<char*>& argv, const std::array<int, 3>& inner, 
 
 std::expected<std::unique_ptr<Attempt>, std::string> Attempt::launch(const ExecutorOptions& options,
                                                                      const messages::Start& start,
-                                                                     Instant) {
+                                                                     Instant now) {
   std::unique_ptr<Attempt> attempt(new Attempt);
   attempt->token_ = start.token;
+  attempt->received_ = now;
   attempt->cost_limit_ = start.output_limit;
   if (auto spawned = attempt->spawn(options); !spawned) return std::unexpected(spawned.error());
   if (!attempt->send_to_shim(start)) return std::unexpected("the shim died at its start");
@@ -264,6 +265,10 @@ void Attempt::read_control(Instant now) {
     return;
   }
   started_ = true;
+  if (auto* started = std::get_if<messages::AttemptStarted>(&*message)) {
+    // Counted here, where the Start came: the start of the shim is no time on the way.
+    started->held_ns = static_cast<std::uint64_t>((now - received_).count());
+  }
   if (std::holds_alternative<messages::AttemptFinishing>(*message)) begin_tail(now);
   messages_.push_back(std::move(*message));
 }

@@ -92,6 +92,7 @@ class Attempt {
   [[nodiscard]] std::size_t chunk_room() const;
 
   std::uint64_t token_ = 0;
+  protocol::Instant received_;  // When the Start was there.
   pid_t shim_ = -1;
   int control_ = -1;
   std::array<Pipe, 2> pipes_{Pipe{-1, messages::OutputStream::out},

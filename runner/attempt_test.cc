@@ -36,6 +36,7 @@ struct Outcome {
   std::string background;
   std::string order;  // One letter a message: S, c, F, E.
   messages::JobResult result;
+  std::uint64_t held_ns = 0;
 };
 
 // Real processes on both fences that this machine allows: with a PID namespace and without.
@@ -97,6 +98,9 @@ class AttemptTest : public testing::TestWithParam<Fence> {
           limit += chunk->data.size() + messages::kChunkCostBytes;
           attempt.open_window(limit);
           text_of(outcome, chunk->stream) += chunk->data;
+        }
+        if (const auto* started = std::get_if<messages::AttemptStarted>(&*message)) {
+          outcome.held_ns = started->held_ns;
         }
         outcome.order += "HRScFE"[message->index()];
         if (const auto* end = std::get_if<messages::AttemptEnded>(&*message)) {
@@ -218,6 +222,15 @@ TEST_P(AttemptTest, an_unusable_work_folder_never_starts) {
   EXPECT_EQ(outcome.result.reason, EndReason::prepare);
   EXPECT_NE(outcome.result.text.find("/proc/no/such"), std::string::npos);
   EXPECT_EQ(outcome.result.evidence.method, "never_started");
+}
+
+TEST_P(AttemptTest, the_time_it_was_held_counts_from_when_the_start_came) {
+  const auto came = now() - std::chrono::hours(1);
+  auto attempt = Attempt::launch(options, shell("true"), came);
+  ASSERT_TRUE(attempt.has_value()) << attempt.error();
+  const auto an_hour =
+      static_cast<std::uint64_t>(protocol::Duration(std::chrono::hours(1)).count());
+  EXPECT_GE(run(**attempt).held_ns, an_hour);
 }
 
 TEST_P(AttemptTest, a_program_that_is_no_shim_is_an_error_at_launch) {

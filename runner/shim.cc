@@ -137,7 +137,6 @@ class Shim {
   bool leader_over_ = false;
   bool given_up_ = false;
   Stage stage_ = Stage::none;
-  std::int64_t received_ns_ = now_ns();
   std::int64_t started_ns_ = 0;
   std::int64_t stop_began_ns_ = 0;
   std::int64_t stage_until_ns_ = std::numeric_limits<std::int64_t>::max();
@@ -229,8 +228,7 @@ void Shim::on_report() {
   }
   switch (report.kind) {
     case InitReport::Kind::started:
-      send_packet(messages::AttemptStarted{start_.token,
-                                           static_cast<std::uint64_t>(now_ns() - received_ns_)});
+      send_packet(messages::AttemptStarted{.token = start_.token});  // The agent adds `held_ns`.
       break;
     case InitReport::Kind::exec_failed:
       result_.state = JobState::failed;
