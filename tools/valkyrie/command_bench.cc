@@ -112,6 +112,7 @@ void add_time(CLI::App& command, const std::string& name, Duration& value,
 void add_bench(CLI::App& app, Context& context) {
   auto* bench = app.add_subcommand("bench", "Measures a node");
   bench->require_subcommand(1);
+  bench->footer("Examples:\n  valkyrie bench call valkyrie.Node/Echo --depth 512 --time 3");
   auto options = std::make_shared<LoadOptions>();
   auto flags = std::make_shared<CallFlags>();
   auto* call = bench->add_subcommand("call", "Rate and latency of a call");

@@ -85,8 +85,10 @@ int print_script(const CLI::App& app, const std::string& shell) {
 void add_completion(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("completion", "Prints a completion script for a shell");
   command->footer(
-      "Examples:\n  source <(valkyrie completion bash)\n"
-      "  valkyrie completion fish > ~/.config/fish/completions/valkyrie.fish");
+      "Examples:\n"
+      "  valkyrie completion bash > ~/.local/share/bash-completion/completions/valkyrie\n"
+      "  valkyrie completion fish > ~/.config/fish/completions/valkyrie.fish\n"
+      "  source <(valkyrie completion zsh)");
   auto shell = std::make_shared<std::string>();
   command->add_option("SHELL", *shell, "bash, zsh or fish")
       ->required()

@@ -119,20 +119,29 @@ void add_run(CLI::App& job, Context& context) {
 void add_job(CLI::App& app, Context& context) {
   auto* job = app.add_subcommand("job", "Commands on runners");
   job->require_subcommand(1);
+  job->footer(
+      "Examples:\n"
+      "  valkyrie job run -- make test\n"
+      "  valkyrie job ls --live\n"
+      "  valkyrie job cancel job_06bk");
   add_run(*job, context);
   auto live = std::make_shared<bool>(false);
   auto* ls = job->add_subcommand("ls", "Lists jobs, newest first");
+  ls->footer("Examples:\n  valkyrie job ls\n  valkyrie -o jsonl job ls --live");
   ls->add_flag("--live", *live, "Only those that have not ended");
   ls->callback([&context, live] {
     context.run = [&context, live] { return run_ls(context.globals, *live); };
   });
   auto id = std::make_shared<std::string>();
   auto* show = job->add_subcommand("show", "One job: state, why it waits, how it ended");
+  show->footer("Examples:\n  valkyrie job show job_06bk\n  valkyrie -o json job show job_06bk");
   show->add_option("JOB", *id, "Its id or any unique beginning of it")->required();
   show->callback(
       [&context, id] { context.run = [&context, id] { return run_show(context.globals, *id); }; });
   auto grace_value = std::make_shared<Duration>(-1);
   auto* cancel = job->add_subcommand("cancel", "Stops a job and everything it started");
+  cancel->footer(
+      "Examples:\n  valkyrie job cancel job_06bk\n  valkyrie job cancel job_06bk --grace 0s");
   cancel->add_option("JOB", *id, "Its id or any unique beginning of it")->required();
   add_duration(*cancel, "--grace", *grace_value, "Between TERM and KILL (default 10s)");
   cancel->callback([&context, id, grace_value] {

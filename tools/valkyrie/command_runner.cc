@@ -62,6 +62,7 @@ void add_runner(CLI::App& app, Context& context) {
   runner->require_subcommand(1);
   runner->footer("Examples:\n  valkyrie runner ls\n  valkyrie -o json runner ls");
   auto* ls = runner->add_subcommand("ls", "Lists runners, their slots and labels");
+  ls->footer("Examples:\n  valkyrie runner ls\n  valkyrie -o json runner ls");
   ls->callback([&context] { context.run = [&context] { return run_ls(context.globals); }; });
 }
 

@@ -124,11 +124,14 @@ void add_services(CLI::App& app, Context& context) {
       "  valkyrie services show hello.Greeter");
   auto name = std::make_shared<std::string>();
   auto* ls = services->add_subcommand("ls", "Lists services and their instances");
+  ls->footer("Examples:\n  valkyrie services ls\n  valkyrie -o json services ls hello.");
   ls->add_option("PREFIX", *name, "Only names that begin so");
   ls->callback([&context, name] {
     context.run = [&context, name] { return run_ls(context.globals, *name); };
   });
   auto* show = services->add_subcommand("show", "One service: instances, methods, labels");
+  show->footer(
+      "Exits with 1 if nobody serves it.\nExamples:\n  valkyrie services show hello.Greeter");
   show->add_option("SERVICE", *name, "Its whole name")->required();
   show->callback([&context, name] {
     context.run = [&context, name] { return run_show(context.globals, *name); };

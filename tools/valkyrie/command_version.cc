@@ -24,6 +24,7 @@ int run_version(const Globals& globals) {
 
 void add_version(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("version", "Of this program and of the protocol it speaks");
+  command->footer("Examples:\n  valkyrie version\n  valkyrie -o json version");
   command->callback(
       [&context] { context.run = [&context] { return run_version(context.globals); }; });
 }

@@ -21,7 +21,8 @@ class Follower {
 
   void operator()(const messages::Accepted& event) {
     job_ = event.job;
-    say(json::object{{"event", "accepted"}, {"job", event.job}}, event.job);
+    say(json::object{{"event", "accepted"}, {"job", event.job}},
+        fmt::format("accepted as {}", event.job));
   }
   void operator()(const messages::Waiting& event) {
     say(json::object{{"event", "waiting"},
@@ -80,7 +81,7 @@ class Follower {
       print_json(event);
       std::fflush(stdout);
     } else {
-      note(globals_, text);
+      note(globals_, "job: " + text);  // Between the lines of the command's own.
     }
   }
 
@@ -102,11 +103,15 @@ messages::RunRequest request_of(const JobRunArguments& arguments) {
   return request;
 }
 
+// Whether the command ran to an exit of its own, whose code counts.
+bool exited(const messages::JobResult& result) {
+  return result.state == messages::JobState::succeeded ||
+         result.reason == messages::EndReason::exit;
+}
+
 int exit_code_of(const messages::JobResult& result, bool interrupted) {
   if (interrupted) return kExitInterrupted;
-  const bool exited =
-      result.state == messages::JobState::succeeded || result.reason == messages::EndReason::exit;
-  return exited ? result.exit_code : kExitNoJobStatus;
+  return exited(result) ? result.exit_code : kExitNoJobStatus;
 }
 
 // Reads events until the stream ends. The status that ended it, if it was not clean.
@@ -134,7 +139,7 @@ int run_job(const Globals& globals, const JobRunArguments& arguments) {
   // Reading blocks this thread, so another one waits for Ctrl-C.
   std::jthread canceller([&] {
     if (!interrupt.wait()) return;
-    note(globals, "interrupted: cancelling the job; again: leave it alone");
+    note(globals, "job: interrupted, so it is cancelled; again: end without waiting for its end");
     const std::string cancel = messages::encode(messages::RunInput{messages::CancelRequest{}});
     (void)stream.write(Bytes::copy(cancel)).wait();
   });
@@ -154,10 +159,10 @@ std::string result_text(const messages::JobResult& result) {
   if (result.reason != messages::EndReason::none) {
     text += fmt::format(" ({})", messages::to_string(result.reason));
   }
-  if (result.signal != 0) {
-    text += fmt::format(", signal {}", result.signal);
-  } else if (result.duration_ns != 0) {
+  if (exited(result)) {
     text += fmt::format(", exit {}", result.exit_code);
+  } else if (!result.text.empty()) {
+    text += fmt::format(": {}", result.text);
   }
   const auto length = [](std::uint64_t ns) {
     return human_duration(Duration(static_cast<std::int64_t>(ns)));
@@ -168,7 +173,6 @@ std::string result_text(const messages::JobResult& result) {
                         length(result.usage.system_ns),
                         static_cast<double>(result.usage.memory_peak_bytes) / (1 << 20));
   }
-  if (!result.text.empty()) text += fmt::format("; {}", result.text);
   return text;
 }
 

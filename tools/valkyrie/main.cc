@@ -7,6 +7,7 @@
 
 #include "tools/valkyrie/commands.h"
 #include "tools/valkyrie/options.h"
+#include "tools/valkyrie/usage.h"
 
 namespace valkyrie::tools {
 
@@ -40,30 +41,6 @@ void add_globals(CLI::App& app, Globals& globals) {
   app.add_flag("-v,--verbose", globals.verbose, "More remarks on standard error");
 }
 
-// The nearest command to a misspelt one, or nothing.
-std::string suggestion(const CLI::App& app, const std::string& word) {
-  std::string best;
-  std::size_t best_common = 1;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    const std::string& name = command->get_name();
-    std::size_t common = 0;
-    while (common < name.size() && common < word.size() && name[common] == word[common]) ++common;
-    if (common > best_common) {
-      best = name;
-      best_common = common;
-    }
-  }
-  return best;
-}
-
-// The first argument that is no option: what was meant as the command.
-std::string first_word(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    if (argv[i][0] != '-') return argv[i];
-  }
-  return {};
-}
-
 int run(int argc, char** argv) {
   CLI::App app("valkyrie: calls, services and jobs of a Valkyrie node");
   app.name("valkyrie");
@@ -87,14 +64,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    const std::string word = first_word(argc, argv);
-    if (app.get_subcommands().empty() && !word.empty()) {
-      const std::string near = suggestion(app, word);
-      print_error(fmt::format("no command \"{}\"{}; see valkyrie --help", word,
-                              near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)));
-    } else {
-      print_error(fmt::format("{}; see valkyrie --help", error.what()));
-    }
+    print_error(usage_text(app, error));
     return kExitUsage;
   }
   return context.run();
