@@ -303,9 +303,14 @@ Caller::Sending Caller::open(Slot& slot, Link& link) {
 
 Caller::Sending Caller::refused(Slot& slot, protocol::SendError error, std::size_t bytes) {
   switch (error) {
-    case protocol::SendError::too_large:
-      fail(slot, StatusCode::resource_exhausted, too_large_text(bytes), Outcome::not_executed);
+    case protocol::SendError::too_large: {
+      const Link* const link = slot.binding->link;
+      const std::size_t bytes_max =
+          link == nullptr ? bytes : link->session().peer().call_message_bytes_max;
+      fail(slot, StatusCode::resource_exhausted, too_large_text(bytes, bytes_max),
+           Outcome::not_executed);
       return Sending::done;
+    }
     case protocol::SendError::forbidden:
       fail(slot, StatusCode::permission_denied, "the class is above what the node grants",
            Outcome::not_executed);

@@ -283,7 +283,8 @@ bool Server::send_answer(Incoming& incoming, BytesView body, const Status& statu
                             {.metadata = metadata, .payload = body.span(), .qos = incoming.qos});
   if (!sent && sent.error() == protocol::SendError::queue_full) return false;
   if (!sent && sent.error() == protocol::SendError::too_large) {
-    const Status too_large(StatusCode::resource_exhausted, too_large_text(body.size()));
+    const Status too_large(StatusCode::resource_exhausted,
+                           too_large_text(body.size(), session.peer().call_message_bytes_max));
     sent = session.send_response(
         incoming.stream, incoming.correlation,
         {.metadata = status_metadata(too_large, buffer), .qos = incoming.qos});

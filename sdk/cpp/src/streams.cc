@@ -168,8 +168,9 @@ bool StreamCore::send(Write& write) {
   if (sent) {
     end_write(write.slot, {});
   } else if (sent.error() == protocol::SendError::too_large) {
-    end_write(write.slot,
-              Status(StatusCode::resource_exhausted, too_large_text(bytes), Outcome::not_executed));
+    const std::size_t bytes_max = link_->session().peer().stream_message_bytes_max;
+    end_write(write.slot, Status(StatusCode::resource_exhausted, too_large_text(bytes, bytes_max),
+                                 Outcome::not_executed));
   } else {
     end_write(write.slot,
               Status(StatusCode::unavailable, to_string(sent.error()), Outcome::not_executed));

@@ -117,8 +117,9 @@ Status status_of_reset(const protocol::Event& event, const Link& link) {
                 never_ran ? Outcome::not_executed : Outcome::maybe_executed);
 }
 
-std::string too_large_text(std::size_t bytes) {
-  return fmt::format("a message of {} bytes is over the node's limit", bytes);
+std::string too_large_text(std::size_t bytes, std::size_t bytes_max) {
+  if (bytes <= bytes_max) return "the message's metadata is too long";
+  return fmt::format("a message of {} bytes is over the node's limit of {}", bytes, bytes_max);
 }
 
 std::string duration_text(protocol::Duration duration) {

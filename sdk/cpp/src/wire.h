@@ -57,7 +57,7 @@ struct TargetParts {
 [[nodiscard]] Status status_of_reset(const protocol::Event& event, const Link& link);
 
 // Texts of failures that this side finds.
-[[nodiscard]] std::string too_large_text(std::size_t bytes);
+[[nodiscard]] std::string too_large_text(std::size_t bytes, std::size_t bytes_max);
 [[nodiscard]] std::string given_up_text(const Slot& slot, Outcome outcome);
 [[nodiscard]] std::string duration_text(protocol::Duration duration);
 
