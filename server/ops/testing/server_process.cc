@@ -22,9 +22,9 @@ namespace {
 
 using transport::Socket;
 
-std::string program() {
+std::string path_of(const std::string& program) {
   const char* const build = std::getenv("VALKYRIE_BUILD_DIR");
-  return (build == nullptr ? std::string(".") : std::string(build)) + "/bin/valkyrie-server";
+  return (build == nullptr ? std::string(".") : std::string(build)) + "/bin/" + program;
 }
 
 std::pair<Socket, Socket> make_pipe() {
@@ -37,6 +37,7 @@ std::pair<Socket, Socket> make_pipe() {
 [[noreturn]] void run_program(char* const* arguments, int out, int log,
                               const ProcessOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (options.in_fd >= 0) ::dup2(options.in_fd, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
   if (options.keep_fd >= 0) ::dup2(options.keep_fd, 3);
@@ -92,9 +93,9 @@ std::string LineReader::rest() {
   return std::exchange(pending_, {});
 }
 
-ServerProcess::ServerProcess(const std::vector<std::string>& arguments,
-                             const ProcessOptions& options) {
-  std::vector<std::string> texts{program()};
+Process::Process(const std::string& program, const std::vector<std::string>& arguments,
+                 const ProcessOptions& options) {
+  std::vector<std::string> texts{path_of(program)};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& text : texts) pointers.push_back(text.data());
@@ -108,25 +109,29 @@ ServerProcess::ServerProcess(const std::vector<std::string>& arguments,
   log = LineReader(std::move(log_read));
 }
 
-ServerProcess::~ServerProcess() {
+Process::~Process() {
   if (pid_ < 0) return;
   signal(SIGKILL);
   static_cast<void>(wait());
 }
 
-std::string ServerProcess::wait_doors() { return out.find("\"doors\"").value_or(""); }
-
-void ServerProcess::signal(int number) const {
+void Process::signal(int number) const {
   if (pid_ > 0) ::kill(pid_, number);
 }
 
-int ServerProcess::wait() {
+int Process::wait() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   pid_ = -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+ServerProcess::ServerProcess(const std::vector<std::string>& arguments,
+                             const ProcessOptions& options)
+    : Process("valkyrie-server", arguments, options) {}
+
+std::string ServerProcess::wait_doors() { return out.find("\"doors\"").value_or(""); }
 
 namespace {
 

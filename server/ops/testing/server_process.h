@@ -1,5 +1,5 @@
-// valkyrie-server as a process of its own, for tests. What it says is waited for, line by line:
-// nothing here sleeps.
+// Programs of the tree as processes of their own, for tests; mostly valkyrie-server. What it says
+// is waited for, line by line: nothing here sleeps.
 #pragma once
 
 #include <cstdint>
@@ -43,24 +43,23 @@ struct ProcessOptions {
   std::vector<std::pair<std::string, std::string>> environment{};  // Changes; "" unsets.
   std::uint64_t files_max = 0;  // RLIMIT_NOFILE, soft and hard; 0: as it is.
   int keep_fd = -1;             // Passed on as descriptor 3.
+  int in_fd = -1;               // Becomes standard input; -1: as it is.
 };
 
 // The process. Killed, and waited for, when this is destroyed.
-class ServerProcess {
+class Process {
  public:
-  // Starts build/bin/valkyrie-server.
-  explicit ServerProcess(const std::vector<std::string>& arguments,
-                         const ProcessOptions& options = {});
-  ~ServerProcess();
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
+  // Starts build/bin/PROGRAM.
+  Process(const std::string& program, const std::vector<std::string>& arguments,
+          const ProcessOptions& options = {});
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
 
   // What it writes to stdout and stderr.
   LineReader out;
   LineReader log;
 
-  // Waits for the JSON of --print-doors and returns it; empty if it never came.
-  std::string wait_doors();
   // Sends a signal.
   void signal(int number) const;
   // Waits for its end; the exit code, or 128 + the signal that killed it.
@@ -69,6 +68,17 @@ class ServerProcess {
 
  private:
   pid_t pid_ = -1;
+};
+
+// valkyrie-server.
+class ServerProcess : public Process {
+ public:
+  // Starts build/bin/valkyrie-server.
+  explicit ServerProcess(const std::vector<std::string>& arguments,
+                         const ProcessOptions& options = {});
+
+  // Waits for the JSON of --print-doors and returns it; empty if it never came.
+  std::string wait_doors();
 };
 
 // A node that is ready, with an abstract Unix socket of its own and a TCP port of the system's
