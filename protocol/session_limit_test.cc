@@ -190,6 +190,28 @@ TEST(SessionLimit, a_peer_that_reads_nothing_is_given_up_after_the_stall_limit) 
   EXPECT_EQ(pair.dialer.events.back().event.code, CloseCode::slow_peer);
 }
 
+TEST(SessionLimit, a_stream_whose_only_waiting_request_was_cancelled_is_not_stalled) {
+  Pair pair;
+  pair.run();
+  const std::uint32_t stream = pair.open_call();
+  const std::string window(kStreamCreditBytesDefault - kHeaderBytes, 'x');
+  ASSERT_TRUE(pair.dialer.session.send_request(stream, {.payload = bytes_of(window)}));
+  const auto waits = pair.dialer.session.send_request(stream, {.payload = bytes_of("x")});
+  ASSERT_TRUE(waits && waits->waiting);
+  pair.run();
+  pair.dialer.session.on_deadline(pair.now);
+  pair.dialer.session.cancel(stream, waits->correlation);
+  // Other bytes keep coming, so it is not the keepalive that ends it.
+  pair.now += kStallTimeoutDefault - 1ns;
+  pair.acceptor.session.ping(1);
+  pair.run();
+  pair.now += 1s;
+  pair.dialer.session.on_deadline(pair.now);
+  pair.run();
+  EXPECT_EQ(pair.dialer.count(EventType::reset), 0u);
+  EXPECT_FALSE(pair.dialer.session.closed());
+}
+
 TEST(SessionLimit, a_stream_without_credit_is_reset_after_the_stall_limit_and_others_live) {
   SessionConfig patient;
   patient.limits.stall_timeout = 10s;

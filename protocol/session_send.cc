@@ -339,7 +339,8 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
   waiting_bytes -= (*link)->bytes.size() - (*link)->sent;
   *link = std::move((*link)->next);
   if (!*link) stream.waiting_last = previous;
-  if (previous == nullptr && stream.waiting && !pump(slot)) note_stall(slot);
+  if (!stream.waiting) return end_stall(slot);
+  if (previous == nullptr && !pump(slot)) note_stall(slot);
 }
 
 void SessionCore::forget_waiting(Stream& stream) {
