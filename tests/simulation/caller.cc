@@ -57,6 +57,7 @@ void Caller::cancel_any() {
   const auto [id, call] =
       *std::next(running_.begin(), static_cast<std::ptrdiff_t>(pick(running_.size())));
   around_.trace.line(now(), "{}: cancels call {}", number(), id);
+  around_.ledger.record(id).cancel_asked = true;
   session().cancel(call.stream, call.correlation);
 }
 
@@ -117,6 +118,7 @@ void Caller::on_deadline() {
     const auto found = running_.find(id);
     if (found == running_.end()) continue;
     around_.trace.line(now(), "{}: call {} is past its deadline", number(), id);
+    around_.ledger.record(id).cancel_asked = true;
     session().cancel(found->second.stream, found->second.correlation);
   }
 }

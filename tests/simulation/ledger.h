@@ -50,6 +50,8 @@ struct CallRecord {
   bool ended_here = false;  // By the caller's side, not by a response.
   protocol::StatusCode code = protocol::StatusCode::ok;
   protocol::Outcome outcome = protocol::Outcome::executed;
+  bool cancel_asked = false;  // By its caller.
+  bool told = false;          // The service, that nobody waits any more.
   std::uint32_t seen_by = 0;  // The service program that saw it; 0: none.
   std::optional<Reply> reply;
 };

@@ -1,7 +1,9 @@
 #include "tests/simulation/program.h"
 
+#include <array>
 #include <utility>
 
+#include "protocol/metadata.h"
 #include "tests/simulation/violation.h"
 
 namespace valkyrie::simulation {
@@ -11,10 +13,13 @@ using protocol::CloseCode;
 using protocol::EventType;
 
 // Whether a session or stream of peers that keep to the rules may end for this reason.
-bool is_honest(CloseCode code) {
+bool is_honest(CloseCode code, bool patient) {
   switch (code) {
-    case CloseCode::none:
     case CloseCode::slow_peer:
+    case CloseCode::handshake_timeout:
+    case CloseCode::keepalive_timeout:
+      return !patient;
+    case CloseCode::none:
     case CloseCode::superseded:
     case CloseCode::cancelled:
     case CloseCode::deadline:
@@ -22,8 +27,6 @@ bool is_honest(CloseCode code) {
     case CloseCode::refused:
     case CloseCode::draining:
     case CloseCode::destination_lost:
-    case CloseCode::handshake_timeout:
-    case CloseCode::keepalive_timeout:
       return true;
     default:
       return false;
@@ -46,8 +49,9 @@ void WorldProgram::on_event(const protocol::Event& event) {
       closed_ = true;
       streams_.clear();
       around_.trace.line(now(), "{}: session over, {}", number_, to_string(event.code));
-      require(is_honest(event.code), "the session of program {} ended with {} ({})", number_,
-              to_string(event.code), event.local ? "its own word" : "the node's word");
+      require(is_honest(event.code, around_.patient),
+              "the session of program {} ended with {} ({})", number_, to_string(event.code),
+              event.local ? "its own word" : "the node's word");
       break;
     case EventType::goaway:
       draining_ = true;
@@ -58,8 +62,8 @@ void WorldProgram::on_event(const protocol::Event& event) {
     case EventType::reset:
       around_.trace.line(now(), "{}: stream {} reset, {}{}", number_, event.stream,
                          to_string(event.code), event.local ? " by itself" : "");
-      require(is_honest(event.code), "stream {} of program {} was reset with {}", event.stream,
-              number_, to_string(event.code));
+      require(is_honest(event.code, around_.patient), "stream {} of program {} was reset with {}",
+              event.stream, number_, to_string(event.code));
       forget_stream(event.stream);
       break;
     case EventType::end:
@@ -78,6 +82,30 @@ void WorldProgram::consume(const protocol::Event& event) {
   } else {
     session().consume(event.stream, event.cost);
   }
+}
+
+std::uint32_t WorldProgram::open_stream(std::string_view service, std::string_view method) {
+  std::array<std::byte, 256> buffer;
+  protocol::MetadataWriter writer(buffer);
+  writer.service(service);
+  writer.method(method);
+  const std::uint32_t stream =
+      session()
+          .open_stream(protocol::StreamKind::stream, 0, {.metadata = *writer.finish()}, 0)
+          .value_or(0);
+  if (stream != 0) note_stream(stream);
+  return stream;
+}
+
+bool WorldProgram::send_message(std::uint32_t stream, std::string_view body) {
+  return session().send_data(stream, {.payload = std::as_bytes(std::span(body))}).has_value();
+}
+
+std::optional<std::string> WorldProgram::whole_message(const protocol::Event& event) {
+  std::string& whole = parts_[event.stream];
+  whole.append(reinterpret_cast<const char*>(event.payload.data()), event.payload.size());
+  if (event.more) return std::nullopt;
+  return std::exchange(whole, {});
 }
 
 void WorldProgram::give_credit(bool at_once) {

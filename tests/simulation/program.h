@@ -3,10 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <random>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "tests/simulation/job_book.h"
 #include "tests/simulation/ledger.h"
 #include "tests/simulation/trace.h"
 #include "tests/simulation/virtual_network.h"
@@ -17,7 +22,9 @@ namespace valkyrie::simulation {
 struct Surroundings {
   VirtualNetwork& network;
   Ledger& ledger;
+  JobBook& jobs;
   const Trace& trace;
+  bool patient = false;  // Nobody stalls or vanishes here, so nobody may be given up for it.
 };
 
 // A program with one connection.
@@ -54,6 +61,12 @@ class WorldProgram : public Program {
   [[nodiscard]] Instant now() const { return around_.network.now; }
   // Gives back what a message cost, now or later.
   void consume(const protocol::Event& event);
+  // Opens a stream of kind `stream`; 0 if that is not possible now.
+  std::uint32_t open_stream(std::string_view service, std::string_view method);
+  // Sends a message on it; whether the session took it.
+  bool send_message(std::uint32_t stream, std::string_view body);
+  // The message that `event`, of type data, completes.
+  std::optional<std::string> whole_message(const protocol::Event& event);
   // A stream of this side, so that check_idle() looks at its credit until forget_stream().
   void note_stream(std::uint32_t stream) { streams_.insert(stream); }
   void forget_stream(std::uint32_t stream) { streams_.erase(stream); }
@@ -72,6 +85,7 @@ class WorldProgram : public Program {
   Wire& wire_;
   std::set<std::uint32_t> streams_;
   std::vector<Debt> debts_;
+  std::map<std::uint32_t, std::string> parts_;  // Of messages that go on, by stream.
   bool keeps_credit_ = false;
   bool closed_ = false;
   bool draining_ = false;

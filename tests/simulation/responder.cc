@@ -20,22 +20,15 @@ constexpr Duration kRetry = 20ms;
 }  // namespace
 
 void Responder::serve(std::string service, std::string instance, std::uint32_t concurrency) {
-  std::array<std::byte, 256> buffer;
-  protocol::MetadataWriter writer(buffer);
-  writer.service(messages::kRegistryService);
-  writer.method("Register");
-  const auto stream =
-      session().open_stream(protocol::StreamKind::stream, 0, {.metadata = *writer.finish()}, 0);
-  if (!stream) return;
-  note_stream(*stream);
+  const std::uint32_t stream = open_stream(messages::kRegistryService, "Register");
+  if (stream == 0) return;
   messages::RegisterRequest request;
   request.service = service;
   request.instance = instance;
   request.concurrency = concurrency;
   around_.trace.line(now(), "{}: registers {} as {}", number(), instance, service);
-  const std::string body = messages::encode(messages::RegisterMessage(request));
-  static_cast<void>(session().send_data(*stream, {.payload = std::as_bytes(std::span(body))}));
-  registrations_[*stream] = {.service = std::move(service), .instance = std::move(instance)};
+  static_cast<void>(send_message(stream, messages::encode(messages::RegisterMessage(request))));
+  registrations_[stream] = {.service = std::move(service), .instance = std::move(instance)};
 }
 
 Registration* Responder::any_registration(std::uint32_t& stream) {
@@ -59,8 +52,7 @@ void Responder::change_any() {
   }
   around_.trace.line(now(), "{}: changes {}, {}", number(), registration->instance,
                      registration->ready ? "ready" : "not ready");
-  const std::string body = messages::encode(messages::RegisterMessage(update));
-  static_cast<void>(session().send_data(stream, {.payload = std::as_bytes(std::span(body))}));
+  static_cast<void>(send_message(stream, messages::encode(messages::RegisterMessage(update))));
 }
 
 void Responder::withdraw_any() {
@@ -71,6 +63,14 @@ void Responder::withdraw_any() {
   forget_stream(stream);
   around_.trace.line(now(), "{}: withdraws {}", number(), registration->instance);
   static_cast<void>(session().send_end(stream));
+}
+
+void Responder::check_told() const {
+  for (const auto& entry : pending_) {
+    const CallRecord& call = around_.ledger.record(entry.second.call);
+    require(call.told || (!call.over && !call.cancel_asked),
+            "nobody waits for {}, but service {} was not told", describe(call), number());
+  }
 }
 
 void Responder::answer_all() {
@@ -152,9 +152,10 @@ void Responder::on_deadline() {
 
 // What nobody waits for any more is answered soon, or when it would have been.
 void Responder::hurry(const protocol::Event& event) {
-  if (!manner.heeds_cancel) return;
   for (auto at = pending_.begin(); at != pending_.end(); ++at) {
     if (at->second.stream != event.stream || at->second.correlation != event.correlation) continue;
+    around_.ledger.record(at->second.call).told = true;
+    if (!manner.heeds_cancel) return;
     const Pending pending = at->second;
     pending_.erase(at);
     pending_.emplace(now() + 1ms, pending);

@@ -45,6 +45,9 @@ class Responder final : public WorldProgram {
   // Answers all that it was asked, in any order, and answers at once from now on.
   void answer_all();
 
+  // With nothing under way: what it works on, somebody waits for, or it knows that nobody does.
+  void check_told() const;
+
   [[nodiscard]] std::optional<Instant> deadline() const override;
   void on_deadline() override;
 

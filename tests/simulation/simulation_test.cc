@@ -53,6 +53,9 @@ std::string live_through(const WorldOptions& options, WorldCounts& sum) {
     sum.not_executed += counts.not_executed;
     sum.connections += counts.connections;
     sum.damaged += counts.damaged;
+    sum.jobs += counts.jobs;
+    sum.jobs_succeeded += counts.jobs_succeeded;
+    sum.log_bytes += counts.log_bytes;
   } catch (const Violation& violation) {
     return violation.what();
   }
@@ -74,13 +77,17 @@ TEST(Simulation, every_promise_holds_in_every_world) {
     ++failures;
     ADD_FAILURE() << "seed " << seed << ": " << broken << "\nreplay with " << replay_command(seed);
   }
-  fmt::print("{} worlds: {} connections, {} calls, {} ok, {} not executed, {} unknown\n",
-             settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe);
+  fmt::print(
+      "{} worlds: {} connections; {} calls, {} ok, {} not executed, {} unknown; {} jobs, "
+      "{} succeeded, {} bytes of logs\n",
+      settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe, sum.jobs,
+      sum.jobs_succeeded, sum.log_bytes);
   // Worlds in which nothing happens prove nothing.
   if (settings.seeds < kSeedsDefault || failures > 0) return;
   EXPECT_GT(sum.ok, settings.seeds * 10);
   EXPECT_GT(sum.not_executed, settings.seeds);
   EXPECT_GT(sum.maybe, settings.seeds / 10);
+  EXPECT_GT(sum.jobs_succeeded, settings.seeds / 10);
 }
 
 // A check never seen red is no check: what no transport does must be seen.

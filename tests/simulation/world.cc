@@ -17,14 +17,35 @@ constexpr Duration kSteadyPatience = 3s;
 World::World(const WorldOptions& options)
     : options_(options),
       trace_(options.traced),
+      jobs_(job_options()),
       network_(options.seed, static_cast<std::uint32_t>(1 + options.seed % 3)),
       bytes_left_(kBytesOfWorld) {
+  for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
+    server::NodeShard& shard = network_.shard(i);
+    shard.add_service(jobs::JobServices::kJobsInfo, i == 0 ? &jobs_.jobs() : nullptr);
+    shard.add_service(jobs::JobServices::kRunnersInfo, i == 0 ? &jobs_.runners() : nullptr);
+  }
   draw_perils();
   draw_links();
   network_.damage = options.damage;
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_responder();
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_caller();
   start_steady();
+  if (chance(2)) return;
+  for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_submitter();
+  for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_worker("r" + std::to_string(i));
+}
+
+jobs::JobPlaneOptions World::job_options() {
+  return {.node = "n-test",
+          .node_bits = 1,
+          .epoch = 1,
+          .unix_ms =
+              [this] {
+                return static_cast<std::uint64_t>(network_.now.time_since_epoch() /
+                                                  std::chrono::milliseconds(1));
+              },
+          .random = [this] { return network_.random(); }};
 }
 
 void World::draw_perils() {
@@ -69,6 +90,8 @@ protocol::SessionLimits World::draw_limits() {
   limits.stall_timeout = Duration(1ms) * (1000 + pick(10'000));
   if (chance(4)) limits.requests_in_flight_max = static_cast<std::uint32_t>(1 + pick(16));
   if (chance(4)) limits.call_message_bytes_max = static_cast<std::uint32_t>(32'768 + pick(100'000));
+  // Over these a stream is given up as that of a slow peer: not where nobody may be.
+  if (surroundings().patient) return limits;
   if (chance(4)) limits.queued_bytes_max = 65'536 + pick(200'000);
   if (chance(4)) limits.held_bytes_max = 150'000 + pick(500'000);
   return limits;
@@ -81,23 +104,13 @@ std::uint32_t World::any_shard() {
 }
 
 Caller& World::start_caller() {
-  const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
-  auto made = std::make_unique<Caller>(Surroundings{network_, ledger_, trace_}, number, any_shard(),
-                                       program_config());
-  callers_.push_back(made.get());
-  trace_.line(network_.now, "{}: a caller dials shard {}", number, made->wire().shard);
-  programs_.push_back(std::move(made));
+  callers_.push_back(&add_program<Caller>("a caller"));
   return *callers_.back();
 }
 
 Responder& World::start_responder() {
-  const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
-  auto made = std::make_unique<Responder>(Surroundings{network_, ledger_, trace_}, number,
-                                          any_shard(), program_config());
-  responders_.push_back(made.get());
-  trace_.line(network_.now, "{}: a service dials shard {}", number, made->wire().shard);
-  made->manner = draw_manner();
-  programs_.push_back(std::move(made));
+  responders_.push_back(&add_program<Responder>("a service"));
+  responders_.back()->manner = draw_manner();
   return *responders_.back();
 }
 
@@ -122,7 +135,7 @@ void World::start_steady() {
     programs_.push_back(std::move(made));
     return program;
   };
-  const Surroundings around{network_, ledger_, trace_};
+  const Surroundings around = surroundings();
   const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
   // Towards them the node is easy too.
   const protocol::SessionLimits limits = std::exchange(network_.node_config.limits, {});
@@ -149,6 +162,7 @@ WorldCounts World::run() {
   }
   heal();
   check_idle();
+  check_jobs();
   check_routes();
   if (!drained_) probe();
   end_all();
@@ -165,6 +179,11 @@ WorldCounts World::count() const {
     if (call.code == protocol::StatusCode::ok) ++counts.ok;
     if (call.outcome == protocol::Outcome::maybe_executed) ++counts.maybe;
     if (call.outcome == protocol::Outcome::not_executed) ++counts.not_executed;
+  }
+  counts.jobs = book_.jobs().size();
+  for (const JobTruth& job : book_.jobs()) {
+    if (job.result.state == messages::JobState::succeeded) ++counts.jobs_succeeded;
+    counts.log_bytes += job.received;
   }
   for (const auto& wire : network_.wires()) {
     counts.damaged += wire->to_node.damaged() + wire->to_program.damaged();

@@ -4,13 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "server/jobs/job_services.h"
 #include "tests/simulation/caller.h"
 #include "tests/simulation/responder.h"
+#include "tests/simulation/submitter.h"
+#include "tests/simulation/worker.h"
 
 namespace valkyrie::simulation {
 
@@ -24,7 +28,7 @@ inline std::string service_name(std::uint64_t index) {
 }
 
 // The node's own services.
-inline constexpr std::size_t kOwnServices = 2;
+inline constexpr std::size_t kOwnServices = 4;
 
 // How a world is made.
 struct WorldOptions {
@@ -39,6 +43,9 @@ struct WorldCounts {
   std::uint64_t ok = 0;
   std::uint64_t maybe = 0;         // Ended with an unknown outcome.
   std::uint64_t not_executed = 0;  // Ended, and no service ever saw them.
+  std::uint64_t jobs = 0;
+  std::uint64_t jobs_succeeded = 0;
+  std::uint64_t log_bytes = 0;  // That submitters got.
   std::uint64_t connections = 0;
   std::uint64_t damaged = 0;  // Pieces that `damage` hit.
 };
@@ -70,9 +77,24 @@ class World {
   [[nodiscard]] bool chance(std::uint64_t one_in) { return pick(one_in) == 0; }
   [[nodiscard]] std::uint32_t any_shard();
   [[nodiscard]] bool calm() const;
+  Surroundings surroundings() {
+    return {network_, ledger_, book_, trace_, !perils_.stalls && !perils_.deaths};
+  }
 
+  jobs::JobPlaneOptions job_options();
+  template <class T>
+  T& add_program(const char* what) {
+    const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
+    auto made = std::make_unique<T>(surroundings(), number, any_shard(), program_config());
+    T& program = *made;
+    trace_.line(network_.now, "{}: {} dials shard {}", number, what, program.wire().shard);
+    programs_.push_back(std::move(made));
+    return program;
+  }
   Caller& start_caller();
   Responder& start_responder();
+  Submitter& start_submitter();
+  void start_worker(const std::string& name);
   Manner draw_manner();
   void start_steady();
 
@@ -85,11 +107,16 @@ class World {
   void drain_node();
   void call(Caller& caller);
   void call_steady();
+  void act_on_jobs();
+  WorldProgram& any_program();
+  void replace(WorldProgram& program);
   std::uint32_t draw_bytes();
   std::string instance_name();
   [[nodiscard]] bool is_served(std::string_view service) const;
 
   void heal();
+  void end_jobs();
+  void check_jobs();
   void check_idle();
   void check_routes();
   void probe();
@@ -100,11 +127,16 @@ class World {
   WorldOptions options_;
   Trace trace_;
   Ledger ledger_;
+  JobBook book_;
+  jobs::JobServices jobs_;
   VirtualNetwork network_;
   Perils perils_;
   std::vector<std::unique_ptr<WorldProgram>> programs_;  // All there ever were.
   std::vector<Caller*> callers_;                         // Those of now.
   std::vector<Responder*> responders_;
+  std::vector<Submitter*> submitters_;  // Not in every world,
+  std::vector<Worker*> workers_;        // but where there are some, these too.
+  std::map<const Worker*, std::string> worker_names_;
   Caller* steady_caller_ = nullptr;  // These two meet no peril but the node's drain.
   Responder* steady_responder_ = nullptr;
   std::uint64_t bytes_left_;  // For messages, so that no world takes long.

@@ -10,8 +10,10 @@
 namespace valkyrie::simulation {
 namespace {
 
+// Everybody who vanished is missed after this, three of the longest keepalive intervals.
+constexpr Duration kFindingOut = 10s;
 // All that was under way, every deadline, stall limit, keepalive and drain is over after this.
-constexpr Duration kHealing = 25s;
+constexpr Duration kHealing = 15s;
 // Streams towards instances that serve nobody are ENDed after this.
 constexpr Duration kIdle = 61s;
 
@@ -28,8 +30,15 @@ void World::heal() {
     wire.to_node.capacity = wire.to_program.capacity = SIZE_MAX;
     if (!wire.lost) wire.to_node.stalled = wire.to_program.stalled = false;
     program->give_credit(/*at_once=*/true);
-    if (auto* responder = dynamic_cast<Responder*>(program.get())) responder->answer_all();
   }
+  network_.run_for(kFindingOut);
+  for (const auto& program : programs_) {
+    auto* responder = dynamic_cast<Responder*>(program.get());
+    if (responder == nullptr || responder->closed()) continue;
+    responder->check_told();
+    responder->answer_all();
+  }
+  end_jobs();
   network_.run_for(kHealing);
 }
 
@@ -104,8 +113,7 @@ void World::probe() {
   const std::size_t first = ledger_.calls().size();
   for (std::uint32_t shard = 0; shard < network_.shard_count(); ++shard) {
     const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
-    auto made = std::make_unique<Caller>(Surroundings{network_, ledger_, trace_}, number, shard,
-                                         protocol::SessionConfig{});
+    auto made = std::make_unique<Caller>(surroundings(), number, shard, protocol::SessionConfig{});
     network_.run();
     for (std::uint32_t i = 0; i <= kServices; ++i) {
       const std::string target = i == kServices ? kSteadyService : service_name(i);

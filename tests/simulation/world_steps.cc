@@ -14,15 +14,15 @@ void World::step() {
     case 1:
       act_on(*callers_[pick(callers_.size())]);
       break;
-    case 2: {
-      const std::uint64_t which = pick(callers_.size() + responders_.size());
-      act_on_link(which < callers_.size()
-                      ? static_cast<WorldProgram&>(*callers_[which])
-                      : static_cast<WorldProgram&>(*responders_[which - callers_.size()]));
+    case 2:
+      act_on_link(any_program());
       break;
-    }
     case 3:
       call_steady();
+      break;
+    case 4:
+    case 5:
+      act_on_jobs();
       break;
     default:
       for (std::uint64_t i = pick(6); i > 0; --i) call(*callers_[pick(callers_.size())]);
@@ -116,25 +116,35 @@ void World::end_program(WorldProgram& program) {
         break;
     }
   }
-  if (drained_) return;
-  const auto replace = [&](auto& of, auto start) {
-    const auto at = std::find(of.begin(), of.end(), &program);
-    if (at == of.end()) return false;
-    of.erase(at);
-    start();
-    return true;
-  };
-  if (replace(callers_, [&] { start_caller(); })) return;
-  replace(responders_, [&] {
-    // It says what it serves with its first bytes, as one that reconnects does.
+  if (!drained_) replace(program);
+}
+
+WorldProgram& World::any_program() {
+  std::vector<WorldProgram*> all(callers_.begin(), callers_.end());
+  all.insert(all.end(), responders_.begin(), responders_.end());
+  all.insert(all.end(), submitters_.begin(), submitters_.end());
+  all.insert(all.end(), workers_.begin(), workers_.end());
+  return *all[pick(all.size())];
+}
+
+void World::replace(WorldProgram& program) {
+  if (std::erase(callers_, &program) > 0) {
+    start_caller();
+  } else if (std::erase(submitters_, &program) > 0) {
+    start_submitter();
+  } else if (std::erase(responders_, &program) > 0) {
     Responder& started = start_responder();
     network_.run_for(Duration(1ms) * pick(300));
     started.serve(service_name(pick(kServices)), instance_name());
-  });
+  } else if (std::erase(workers_, &program) > 0) {
+    const std::string name = worker_names_[static_cast<const Worker*>(&program)];
+    start_worker(chance(2) ? name : "r" + std::to_string(programs_.size()));
+  }
 }
 
 void World::drain_node() {
   drained_ = true;
+  book_.drain();
   trace_.line(network_.now, "the node drains");
   const Duration grace = Duration(1ms) * pick(5000);
   for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
@@ -199,6 +209,8 @@ bool World::is_served(std::string_view service) const {
 
 void World::call_steady() {
   if (drained_) return;
+  require(!steady_caller_->closed() && !steady_responder_->closed(),
+          "a connection ended although nothing stood in its way");
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) {
     steady_caller_->call({.target = kSteadyService,
                           .bytes = static_cast<std::uint32_t>(pick(2000)),
