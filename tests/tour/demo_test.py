@@ -69,6 +69,7 @@ class DemoTest(unittest.TestCase):
             self.assertIsNotNone(found, f"{promise} is missing, or too early, in\n{output}")
             at += found.start()
         self.assertNotIn("\x1b", output, "no colour without a terminal")
+        self.assertNotIn("No such file", output)
         self.assertEqual(processes_of(self.folder), [])
         self.assertEqual(os.listdir(self.folder), [], "its state is removed")
 
