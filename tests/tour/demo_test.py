@@ -93,7 +93,7 @@ class DemoTest(unittest.TestCase):
         call = subprocess.run(
             [f"{BUILD}/bin/valkyrie", "--node", node, "call", "text.Upper/Run", "still here"],
             capture_output=True, text=True, check=False)
-        stop = re.search(r"^ *(kill [0-9 ]+) && (rm -r \S+)$", output, re.M)
+        stop = re.search(r"^ *(kill [0-9 ]+) && sleep 1 && (rm -r \S+)$", output, re.M)
         kept = [int(process) for process in stop.group(1).split()[1:]]
         pidfds = [os.pidfd_open(process) for process in kept]
         subprocess.run(stop.group(1), shell=True, check=True)
