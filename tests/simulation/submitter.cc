@@ -114,7 +114,10 @@ void Submitter::on_stream_over(std::uint32_t stream, Run run, const protocol::Ev
 
 void Submitter::on_program_event(const protocol::Event& event) {
   const auto found = runs_.find(event.stream);
-  if (found == runs_.end() || event.stream == 0) return;
+  if (found == runs_.end() || event.stream == 0) {
+    if (event.type == EventType::data) consume(event);  // Of a job that was left.
+    return;
+  }
   switch (event.type) {
     case EventType::data: {
       consume(event);
