@@ -316,6 +316,21 @@ TEST_P(AttemptTest, a_cancel_leaves_nothing_of_the_whole_tree) {
   EXPECT_TRUE(outcome.result.evidence.survivors.empty());
 }
 
+TEST_P(AttemptTest, a_cancel_reaches_what_is_forked_meanwhile) {
+  const auto attempt = launch(
+      shell("echo ready; i=0; while [ $i -lt 300 ]; do sleep 1000 & i=$((i + 1)); done; wait"));
+  const Outcome outcome = run(*attempt, [&](const messages::RunnerMessage& message) {
+    if (std::holds_alternative<messages::Chunk>(message)) {
+      attempt->cancel({.token = 7, .grace_ms = 60'000, .text = "enough"});
+    }
+  });
+  EXPECT_EQ(outcome.result.signal, static_cast<std::uint32_t>(SIGTERM));
+  EXPECT_EQ(outcome.result.evidence.leftovers, 0u);
+  for (const messages::SignalSent& sent : outcome.result.evidence.signals) {
+    EXPECT_EQ(sent.signal, static_cast<std::uint32_t>(SIGTERM)) << "none had to be killed";
+  }
+}
+
 TEST_P(AttemptTest, a_cancelled_program_may_end_by_itself_within_the_grace) {
   const auto attempt =
       launch(shell("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done"));

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <optional>
+#include <set>
+#include <signal.h>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -12,6 +14,9 @@
 
 namespace valkyrie::runner {
 namespace {
+
+// Looks at a tree that goes on forking, before it is left to the kill.
+constexpr int kHoldLooksMax = 32;
 
 struct Stat {
   pid_t parent = 0;
@@ -73,6 +78,20 @@ std::vector<pid_t> descendants(pid_t root) {
     }
   }
   return found;
+}
+
+std::vector<pid_t> hold_descendants(pid_t root) {
+  std::set<pid_t> held;
+  for (int look = 0; look < kHoldLooksMax; ++look) {
+    bool found_more = false;
+    for (const pid_t pid : descendants(root)) {
+      if (!held.insert(pid).second) continue;
+      kill(pid, SIGSTOP);
+      found_more = true;
+    }
+    if (!found_more) break;
+  }
+  return {held.begin(), held.end()};
 }
 
 messages::Survivor describe_survivor(pid_t pid) {

@@ -301,8 +301,10 @@ void Shim::stop(std::uint64_t grace_ms, JobState state, EndReason reason, std::s
 }
 
 void Shim::signal_tree(int number) {
-  const std::vector<pid_t> processes = descendants(root_.pid);
+  // All have the signal before any can act on it: a child forked meanwhile would never get it.
+  const std::vector<pid_t> processes = hold_descendants(root_.pid);
   for (const pid_t pid : processes) kill(pid, number);
+  for (const pid_t pid : processes) kill(pid, SIGCONT);
   result_.evidence.signals.push_back({.signal = static_cast<std::uint32_t>(number),
                                       .after_ms = static_cast<std::uint64_t>(elapsed_ms_of_stop()),
                                       .processes = static_cast<std::uint32_t>(processes.size())});
