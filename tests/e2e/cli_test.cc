@@ -25,7 +25,7 @@ class CommandLine : public ::testing::Test {
     return parse_json(ran.out);
   }
 
-  RunningNode node;
+  RunningNode node{{"--shards", "3"}};
 };
 
 // Without a node.

@@ -56,7 +56,7 @@ class Handlers : public ::testing::Test {
     EXPECT_EQ(BytesView(*reply).text(), "still here");
   }
 
-  RunningNode node;
+  RunningNode node{{"--shards", "3"}};
   std::vector<Reply> kept;  // Touched by the server's loop; gone after its client.
   Result<Client> caller = Client::connect(node.unix_url);
   Result<Client> server = Client::connect(node.tcp_url);

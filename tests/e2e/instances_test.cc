@@ -27,7 +27,7 @@ class Instances : public ::testing::Test {
     }
   }
 
-  RunningNode node;
+  RunningNode node{{"--shards", "3"}};
 };
 
 TEST_F(Instances, a_call_whose_instance_is_killed_may_have_executed) {

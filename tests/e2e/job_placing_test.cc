@@ -10,7 +10,7 @@ namespace {
 
 class JobPlacing : public ::testing::Test {
  protected:
-  RunningNode node;
+  RunningNode node{{"--shards", "3"}};
 };
 
 TEST_F(JobPlacing, without_a_runner_the_job_says_so_and_starts_when_one_joins) {

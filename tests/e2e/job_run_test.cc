@@ -19,7 +19,7 @@ class JobRun : public ::testing::Test {
     return cli(node, {"-q", "job", "run", "--", "sh", "-c", script});
   }
 
-  RunningNode node;
+  RunningNode node{{"--shards", "3"}};
   Runner runner{node, "builder", {}, {.environment = {{"SECRET_OF_THE_RUNNER", "secret-1"}}}};
 };
 

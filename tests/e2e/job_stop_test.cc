@@ -34,7 +34,7 @@ class JobStop : public ::testing::Test {
   }
 
   std::string mark = unique_mark();
-  RunningNode node;
+  RunningNode node{{"--shards", "3"}};
   Runner runner{node, "builder"};
   std::optional<Cli> run;
 };
