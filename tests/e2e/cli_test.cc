@@ -55,6 +55,12 @@ TEST(CommandLineAlone, a_bad_flag_is_a_usage_error_that_names_it) {
   EXPECT_EQ(label.exit, 2);
   EXPECT_TRUE(says(label.err, "\"linux\" is not k=v"));
   EXPECT_EQ(cli({"job", "run"}).exit, 2);
+  const Ran behind = cli({"job", "run", "ls", "-la"});
+  EXPECT_EQ(behind.exit, 2);
+  EXPECT_TRUE(says(behind.err, "-la; the job's command goes behind --"));
+  const Ran empty = cli({"job", "run", "--", ""});
+  EXPECT_EQ(empty.exit, 2);
+  EXPECT_TRUE(says(empty.err, "command is empty"));
   EXPECT_EQ(cli({}).exit, 2);
 }
 

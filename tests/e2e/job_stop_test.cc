@@ -105,6 +105,15 @@ TEST_F(JobStop, a_killed_command_line_cancels_its_job) {
   EXPECT_TRUE(end_state().starts_with("cancel"));
 }
 
+TEST_F(JobStop, a_reader_that_goes_away_cancels_the_job) {
+  Cli job(node, {"-q", "job", "run", "--env", "MARK=" + mark, "--", "yes"});
+  ASSERT_TRUE(job.out.find("y").has_value());
+  job.out = LineReader();  // As `| head` does.
+  EXPECT_EQ(job.wait(), 128 + SIGPIPE);
+  EXPECT_TRUE(wait_gone(mark));
+  EXPECT_TRUE(end_state().starts_with("cancel"));
+}
+
 TEST_F(JobStop, what_a_finished_command_left_behind_is_killed) {
   const Ran ran = cli(node, {"-q", "job", "run", "--env", "MARK=" + mark, "--", "sh", "-c",
                              "(setsid -f sleep 1000 &); echo over"});

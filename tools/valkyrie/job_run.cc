@@ -129,6 +129,10 @@ std::optional<Status> follow(RunStream& stream, Follower& follower) {
 }  // namespace
 
 int run_job(const Globals& globals, const JobRunArguments& arguments) {
+  if (arguments.argv.front().empty()) {
+    print_error("the job's command is empty; see valkyrie job run --help");
+    return kExitUsage;
+  }
   auto client = connect(globals);
   if (!client) return client.error();
   RunStream stream = client->stream("valkyrie.Jobs/Run", {.deadline = kNoDeadline});

@@ -56,6 +56,11 @@ std::string usage_text(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> left = app.remaining(true);
   const auto word = std::ranges::find_if(
       left, [](const std::string& text) { return !text.empty() && text[0] != '-'; });
+  // Options of the command a job runs look like ours where nothing separates them.
+  if (path == "job run " && dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    return fmt::format("{}; the job's command goes behind --, as in {} {}-- ls -l", error.what(),
+                       app.get_name(), path);
+  }
   // What is missing is a command, and there is a word where it should be.
   if (at->get_require_subcommand_min() == 0 || word == left.end()) {
     return fmt::format("{}; see {} {}--help", error.what(), app.get_name(), path);
