@@ -11,6 +11,9 @@
 namespace valkyrie::transport {
 namespace {
 
+// Bytes. Messages that are longer on the average are bulk.
+constexpr std::size_t kBulkMessageBytes = 1024;
+
 using protocol::Role;
 
 std::string name_peer(int fd, const std::optional<PeerCredentials>& credentials) {
@@ -124,12 +127,14 @@ std::span<const std::byte> Connection::pass_door(std::span<const std::byte> byte
 void Connection::feed(std::span<const std::byte> bytes) {
   if (phase_ == Phase::over || session_.closed() || bytes.empty()) return;
   session_.receive(bytes, reactor_.now());
-  hand_out_events();
+  const std::size_t events = hand_out_events();
+  socket_.expect_bulk(bytes.size() > events * kBulkMessageBytes);
   reactor_.at_end_of_turn(*this);
 }
 
-void Connection::hand_out_events() {
-  while (const protocol::Event* event = session_.poll_event()) {
+std::size_t Connection::hand_out_events() {
+  std::size_t events = 0;
+  for (; const protocol::Event* event = session_.poll_event(); ++events) {
     if (event->type == protocol::EventType::ready && half_open_ != nullptr) {
       std::exchange(half_open_, nullptr)->remove(*this);
     }
@@ -138,6 +143,7 @@ void Connection::hand_out_events() {
     }
     handler_.on_event(*this, *event);
   }
+  return events;
 }
 
 void Connection::on_writable() { reactor_.at_end_of_turn(*this); }
@@ -200,7 +206,7 @@ void Connection::write_output() {
     write_failed_ = true;
     return begin_closing({.cause = CloseCause::io_error, .error = written.error()});
   }
-  if (*written > 0) session_.written(*written, reactor_.now());
+  session_.written(*written, reactor_.now());  // Also of nothing: a stall counts from it.
   hand_out_events();
   if (phase_ != Phase::over && socket_.writable() && session_.has_output()) {
     reactor_.at_end_of_turn(*this);

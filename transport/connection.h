@@ -135,7 +135,7 @@ class Connection final : private StreamSink, private EndOfTurn {
 
   std::span<const std::byte> pass_door(std::span<const std::byte> bytes);
   void feed(std::span<const std::byte> bytes);
-  void hand_out_events();
+  std::size_t hand_out_events();
   void write_output();
   void begin_closing(const CloseReason& reason);
   void finish(const CloseReason& reason);

@@ -59,7 +59,9 @@ void StreamSocket::on_ready(Ready ready) {
 // A read that does not fill the slab has emptied the socket, so the common turn costs one call.
 // After a hang-up the end itself is still to be read.
 void StreamSocket::read_available(bool until_end) {
-  const std::span<std::byte> slab = reactor_.receive_slab();
+  const bool bulk = bulk_;
+  const std::span<std::byte> slab =
+      reactor_.receive_slab().first(bulk ? Reactor::kReceiveSlabBytes : kReadBytesBrisk);
   for (std::size_t taken = 0; taken < kReadBytesPerTurn;) {
     const ssize_t got = ::recv(socket_.fd(), slab.data(), slab.size(), 0);
     if (got == 0) return end({});
@@ -71,7 +73,8 @@ void StreamSocket::read_available(bool until_end) {
     const auto size = static_cast<std::size_t>(got);
     taken += size;
     sink_.on_bytes(slab.first(size));
-    if (!is_open() || (size < slab.size() && !until_end)) return;
+    if (!is_open()) return;
+    if ((size < slab.size() || !bulk) && !until_end) return;
   }
 }
 

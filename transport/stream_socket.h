@@ -35,6 +35,10 @@ class StreamSocket final : private ReadinessHandler {
  public:
   // Bytes. One connection gets the thread for at most this much a turn.
   static constexpr std::size_t kReadBytesPerTurn = 1u << 20;
+  // Bytes. A turn that brings small messages ends after this many, so that their answers leave
+  // while the rest is still to be read: with a pipeline of processes on several cores, that is
+  // what lets them work at the same time.
+  static constexpr std::size_t kReadBytesBrisk = 16u << 10;
   // Pieces one write() can gather.
   static constexpr std::size_t kPiecesMax = 64;
 
@@ -54,6 +58,9 @@ class StreamSocket final : private ReadinessHandler {
   // REQUIRES: started, at most kPiecesMax pieces, not all empty
   [[nodiscard]] std::expected<std::size_t, std::error_code> write(
       std::span<const std::span<const std::byte>> pieces);
+
+  // Whether what arrives is bulk: then each read takes what the slab holds. False at first.
+  void expect_bulk(bool bulk) { bulk_ = bulk; }
 
   // False from a write that was cut short until on_writable().
   [[nodiscard]] bool writable() const { return !blocked_; }
@@ -77,6 +84,7 @@ class StreamSocket final : private ReadinessHandler {
   StreamSink& sink_;
   bool watched_ = false;
   bool blocked_ = false;
+  bool bulk_ = false;
 };
 
 }  // namespace valkyrie::transport
