@@ -23,9 +23,21 @@ std::expected<Client, int> connect(const Globals& globals) {
 
 void print_error(std::string_view text) { fmt::print(stderr, "error: {}\n", text); }
 
+namespace {
+
+// Whether the same call may succeed later: what is wrong in itself stays wrong.
+bool may_pass(StatusCode code) {
+  return code == StatusCode::unavailable || code == StatusCode::resource_exhausted ||
+         code == StatusCode::deadline_exceeded || code == StatusCode::aborted;
+}
+
+}  // namespace
+
 int report(const Status& status) {
   std::string_view hint;
-  if (status.outcome() == Outcome::not_executed) hint = "; not executed, safe to retry";
+  if (status.outcome() == Outcome::not_executed) {
+    hint = may_pass(status.code()) ? "; not executed, safe to retry" : "; not executed";
+  }
   if (status.outcome() == Outcome::maybe_executed) hint = "; it may have executed";
   print_error(fmt::format("{}{}", status.to_string(), hint));
   return kExitStatusBase + static_cast<int>(status.code());
