@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
@@ -16,6 +15,8 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
+
+#include "transport/duration_text.h"
 
 namespace valkyrie::runner {
 namespace {
@@ -53,19 +54,6 @@ std::filesystem::path default_work_dir() {
     return std::filesystem::path(home) / ".local" / "state" / "valkyrie" / "runner";
   }
   return "/var/lib/valkyrie/runner";
-}
-
-// "30s", "500ms", "2m", "1h"; nullopt: no such duration.
-std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
-  std::uint32_t count = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), count);
-  const std::string_view unit(parsed.ptr, text.data() + text.size());
-  if (parsed.ec != std::errc()) return std::nullopt;
-  if (unit == "ms") return std::chrono::milliseconds(count);
-  if (unit == "s") return std::chrono::seconds(count);
-  if (unit == "m") return std::chrono::minutes(count);
-  if (unit == "h") return std::chrono::hours(count);
-  return std::nullopt;
 }
 
 SettingsExit usage(std::string text) {
@@ -126,10 +114,9 @@ std::expected<Settings, SettingsExit> read_settings(int argc, char** argv) {
     const bool asked = app.exit(error, out, err) == 0;
     return std::unexpected(asked ? SettingsExit{0, out.str()} : usage(error.what()));
   }
-  const auto timeout = parse_duration(drain_timeout);
+  const auto timeout = transport::parse_duration(drain_timeout);
   if (!timeout) {
-    return std::unexpected(
-        usage(fmt::format("--drain-timeout {}: write a number with ms, s, m or h", drain_timeout)));
+    return std::unexpected(usage(fmt::format("--drain-timeout: {}", timeout.error())));
   }
   if (name.empty() || name.size() > messages::kNameBytesMax) {
     return std::unexpected(usage(fmt::format("--name: 1 to {} bytes", messages::kNameBytesMax)));

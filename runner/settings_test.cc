@@ -80,7 +80,7 @@ TEST(Settings, what_makes_no_sense_names_the_cause) {
   };
   EXPECT_NE(text({"--label", "gpu"}).find("--label gpu: write key=value"), std::string::npos);
   EXPECT_NE(text({"--label", "=x"}).find("key=value"), std::string::npos);
-  EXPECT_NE(text({"--drain-timeout", "30"}).find("write a number with ms, s, m or h"),
+  EXPECT_NE(text({"--drain-timeout", "30"}).find("30 has no unit; write 30s or 30ms"),
             std::string::npos);
   EXPECT_NE(text({"--slots", "0"}).find("--slots"), std::string::npos);
   EXPECT_NE(text({"--slots", "1025"}).find("--slots"), std::string::npos);
