@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <optional>
+#include <sched.h>
 #include <set>
 #include <signal.h>
 #include <string>
@@ -16,7 +17,7 @@ namespace valkyrie::runner {
 namespace {
 
 // Looks at a tree that goes on forking, before it is left to the kill.
-constexpr int kHoldLooksMax = 32;
+constexpr int kHoldLooksMax = 200;
 
 struct Stat {
   pid_t parent = 0;
@@ -80,8 +81,19 @@ std::vector<pid_t> descendants(pid_t root) {
   return found;
 }
 
+namespace {
+
+// Whether a process cannot fork any more: stopped, traced, dead or gone.
+bool is_still(pid_t pid) {
+  const auto stat = read_stat(pid);
+  return !stat || std::string_view("TtZX").find(stat->state) != std::string_view::npos;
+}
+
+}  // namespace
+
 std::vector<pid_t> hold_descendants(pid_t root) {
   std::set<pid_t> held;
+  bool still = false;  // Before this look, every process that was known had stopped.
   for (int look = 0; look < kHoldLooksMax; ++look) {
     bool found_more = false;
     for (const pid_t pid : descendants(root)) {
@@ -89,7 +101,10 @@ std::vector<pid_t> hold_descendants(pid_t root) {
       kill(pid, SIGSTOP);
       found_more = true;
     }
-    if (!found_more) break;
+    if (!found_more && still) break;
+    // A stop takes effect when the kernel comes to it: until then a process may yet fork.
+    still = std::ranges::all_of(held, is_still);
+    if (!still) sched_yield();
   }
   return {held.begin(), held.end()};
 }

@@ -178,6 +178,7 @@ class RouterCore final : private LocalPort {
   void on_call_message(std::uint32_t from, ShardMessage& message);
   void send_request(Call& call, Lane& lane, const Message& message);
   void on_lane_open(std::uint32_t from, const ShardMessage& message);
+  void find_instance(Upstream& upstream);
   void on_far_request(std::uint32_t from, ShardMessage& message);
   void on_far_response(std::uint32_t from, ShardMessage& message);
   void on_refused(ShardMessage& message);

@@ -214,10 +214,18 @@ void RouterCore::on_lane_open(std::uint32_t from, const ShardMessage& message) {
     const Local& local = locals_[message.number];
     upstream.service = local.service;
     upstream.info = &local.info;
-  } else if ((upstream.instance = table_.find(message.number)) != nullptr) {
-    ++upstream.instance->references;
+  } else {
+    upstream.instance_id = message.number;
+    find_instance(upstream);
   }
   far_lanes_[from][message.lane] = &upstream;
+}
+
+// The caller's shard may hear of an instance before this one does, though it lives here: a lane
+// that was opened too early finds it with a later request.
+void RouterCore::find_instance(Upstream& upstream) {
+  upstream.instance = table_.find(upstream.instance_id);
+  if (upstream.instance != nullptr) ++upstream.instance->references;
 }
 
 // On the shard of the instance. What cannot be written goes back whole, to be offered elsewhere.
@@ -225,6 +233,7 @@ void RouterCore::on_far_request(std::uint32_t from, ShardMessage& message) {
   Upstream* upstream = far_lanes_[from][message.lane];
   VALKYRIE_ASSERT(upstream != nullptr && upstream->lane == message.lane);
   Written written = Written::gone;
+  if (upstream->service == nullptr && upstream->instance == nullptr) find_instance(*upstream);
   if (upstream->service != nullptr || upstream->instance != nullptr) {
     const std::uint64_t id = calls_.make();
     Call& call = *calls_.find(id);

@@ -133,7 +133,8 @@ struct Upstream {
   std::uint64_t id = 0;
   std::uint64_t lane = 0;  // On `origin_shard`.
   std::shared_ptr<const OpenInfo> open;
-  registry::Instance* instance = nullptr;  // Null: a local service,
+  std::uint64_t instance_id = 0;           // Of a caller on another shard: whom it asked for.
+  registry::Instance* instance = nullptr;  // Null: not known here yet, or a local service,
   LocalService* service = nullptr;         // which is this,
   const LocalServiceInfo* info = nullptr;  // with these methods.
   Call* unflushed = nullptr;               // Notifies that wait for credit.
