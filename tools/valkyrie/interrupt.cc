@@ -1,6 +1,7 @@
 #include "tools/valkyrie/interrupt.h"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
@@ -14,7 +15,8 @@ namespace valkyrie::tools {
 namespace {
 
 // A signal handler can reach nothing else.
-volatile std::sig_atomic_t interrupted = 0;
+std::atomic<int> interrupted{0};
+static_assert(std::atomic<int>::is_always_lock_free);
 std::array<int, 2> pipe_ends = {-1, -1};
 
 void on_signal(int number) {
