@@ -40,12 +40,6 @@ struct FakeNode::Stream {
   std::map<Peer*, std::uint32_t> routes;
 };
 
-struct FakeNode::Routed {
-  Peer* from;
-  std::uint32_t stream;
-  std::uint32_t correlation;
-};
-
 struct FakeNode::Peer {
   Peer(FakeNode& node, transport::Socket socket, const protocol::SessionConfig& config)
       : connection(*node.reactor_, std::move(socket), protocol::Role::acceptor, config,
@@ -232,37 +226,37 @@ void FakeNode::route(Peer& peer, Stream& stream, const protocol::Event& event) {
     }
     upstream = *opened;
   }
-  auto* routed =
-      new Routed{.from = &peer, .stream = event.stream, .correlation = event.correlation};
-  const auto sent = service.connection.session().send_request(
-      upstream, {.metadata = event.metadata.bytes(),
-                 .payload = event.payload,
-                 .qos = event.qos,
-                 .cookie = reinterpret_cast<std::uint64_t>(routed)});
+  const std::uint64_t cookie = ++last_cookie_;
+  const auto sent =
+      service.connection.session().send_request(upstream, {.metadata = event.metadata.bytes(),
+                                                           .payload = event.payload,
+                                                           .qos = event.qos,
+                                                           .cookie = cookie});
   if (sent) {
+    routed_[cookie] = {.from = &peer, .stream = event.stream, .correlation = event.correlation};
     peer.connection.session().set_cookie(event.stream, event.correlation, sent->correlation);
     return;
   }
-  delete routed;
   answer(peer, event, {}, StatusCode::unavailable, Outcome::not_executed, to_string(sent.error()));
 }
 
 void FakeNode::answer_routed(Peer&, const protocol::Event& event) {
-  auto* routed = reinterpret_cast<Routed*>(event.cookie);
+  const auto node = routed_.extract(event.cookie);
+  VALKYRIE_ASSERT(!node.empty());
+  const Routed& routed = node.mapped();
   protocol::Event original;
-  original.stream = routed->stream;
-  original.correlation = routed->correlation;
+  original.stream = routed.stream;
+  original.correlation = routed.correlation;
   original.qos = event.qos;
-  if (!routed->from->gone) {
+  if (!routed.from->gone) {
     if (event.type == protocol::EventType::request_failed) {
-      answer(*routed->from, original, {}, event.status, event.outcome, "lost");
+      answer(*routed.from, original, {}, event.status, event.outcome, "lost");
     } else {
-      static_cast<void>(routed->from->connection.session().send_response(
+      static_cast<void>(routed.from->connection.session().send_response(
           original.stream, original.correlation,
           {.metadata = event.metadata.bytes(), .payload = event.payload, .qos = event.qos}));
     }
   }
-  delete routed;
 }
 
 void FakeNode::on_data(Peer& peer, Stream& stream, const protocol::Event& event) {

@@ -54,7 +54,12 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
  private:
   struct Peer;
   struct Stream;
-  struct Routed;
+  // A request on its way to a service, by the cookie of its upstream request.
+  struct Routed {
+    Peer* from = nullptr;
+    std::uint32_t stream = 0;
+    std::uint32_t correlation = 0;
+  };
 
   void on_accepted(transport::Socket socket) override;
   void on_event(transport::Connection& connection, const protocol::Event& event) override;
@@ -80,6 +85,8 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   std::vector<std::unique_ptr<Peer>> peers_;
   std::vector<std::unique_ptr<Peer>> dead_;
   std::map<std::string, Peer*> services_;
+  std::map<std::uint64_t, Routed> routed_;
+  std::uint64_t last_cookie_ = 0;
   int cancels_ = 0;
   std::atomic<bool> refuse_{false};
   std::atomic<int> registrations_{0};
