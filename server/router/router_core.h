@@ -85,7 +85,14 @@ class RouterCore final : private LocalPort {
   using Event = protocol::Event;
 
   // router_events.cc
-  Connection* touch(ConnectionId id);
+  // The connection, whose session is going to be used; nullptr if it is gone. Everyone who uses a
+  // session asks for it here.
+  Connection* touch(ConnectionId id) {
+    const Recent& recent = recent_[id % recent_.size()];
+    return recent.id == id ? recent.connection : touch_first(id);
+  }
+  Connection* touch_first(ConnectionId id);
+  void forget_touched(ConnectionId id);
   void on_stream_opened(ConnectionId id, const Event& event);
   void on_binding_event(ConnectionId id, Binding& binding, const Event& event);
   void on_upstream_event(Upstream& upstream, const Event& event);
@@ -190,6 +197,12 @@ class RouterCore final : private LocalPort {
     LocalService* service = nullptr;
   };
 
+  // A connection that is in dirty_, so that it need not be looked up again.
+  struct Recent {
+    ConnectionId id = 0;
+    Connection* connection = nullptr;
+  };
+
   const RouterConfig config_;
   Outbox& outbox_;
   Instant now_{};
@@ -204,6 +217,7 @@ class RouterCore final : private LocalPort {
   Slab<Call> calls_;
   mutable Slab<Link> links_;
   std::vector<ConnectionId> dirty_;
+  std::array<Recent, 16> recent_{};
   Lane* idle_first_ = nullptr;
   Lane* idle_last_ = nullptr;
   std::multimap<Instant, std::uint64_t> parked_;  // Calls by deadline.

@@ -42,23 +42,29 @@ void RouterCore::detach(ConnectionId id) {
   Connection* connection = connections_.find(id);
   VALKYRIE_ASSERT(connection != nullptr);
   leave(*connection);
+  forget_touched(id);
   connections_.erase(id);
 }
 
-// Whoever uses a session asks for it here, so that the embedding looks at it before the turn ends.
-Connection* RouterCore::touch(ConnectionId id) {
+// Marks a session as used, so that the embedding looks at it before the turn ends.
+Connection* RouterCore::touch_first(ConnectionId id) {
   Connection* connection = connections_.find(id);
-  if (connection != nullptr && !connection->dirty) {
-    connection->dirty = true;
-    dirty_.push_back(id);
-  }
+  if (connection == nullptr) return nullptr;
+  if (!std::exchange(connection->dirty, true)) dirty_.push_back(id);
+  recent_[id % recent_.size()] = {.id = id, .connection = connection};
   return connection;
+}
+
+void RouterCore::forget_touched(ConnectionId id) {
+  if (Recent& recent = recent_[id % recent_.size()]; recent.id == id) recent = {};
 }
 
 void* RouterCore::next_dirty() {
   while (!dirty_.empty()) {
-    Connection* connection = connections_.find(dirty_.back());
+    const ConnectionId id = dirty_.back();
     dirty_.pop_back();
+    forget_touched(id);
+    Connection* connection = connections_.find(id);
     if (connection == nullptr) continue;
     connection->dirty = false;
     return connection->owner;

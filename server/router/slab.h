@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <new>
 #include <vector>
 
 #include "protocol/assert.h"
@@ -19,33 +19,41 @@ class Slab {
   // Bits of an id that are used; the rest is free for a tag of the owner.
   static constexpr unsigned kIdBits = 60;
 
+  Slab() = default;
+  ~Slab() {
+    for (Slot* slot : slots_) {
+      if (slot->id != 0) std::destroy_at(slot->value());
+    }
+  }
+  Slab(const Slab&) = delete;
+  Slab& operator=(const Slab&) = delete;
+
   // Makes an object of no arguments and returns its id, which is never 0.
   std::uint64_t make() {
     if (free_.empty()) grow();
     const std::uint32_t index = free_.back();
     free_.pop_back();
-    Slot& slot = slot_of(index);
-    slot.value.emplace();
-    return id_of(index, slot.generation);
+    Slot& slot = *slots_[index];
+    std::construct_at(reinterpret_cast<T*>(slot.bytes));
+    slot.id = std::uint64_t{slot.generation} << kIndexBits | index;
+    return slot.id;
   }
 
   // The object, or nullptr if it is gone.
   [[nodiscard]] T* find(std::uint64_t id) {
-    const std::uint64_t index = id & kIndexMask;
-    if (index >= blocks_.size() * kBlock) return nullptr;
-    Slot& slot = slot_of(static_cast<std::uint32_t>(index));
-    if (!slot.value || id != id_of(static_cast<std::uint32_t>(index), slot.generation)) {
-      return nullptr;
-    }
-    return &*slot.value;
+    const std::size_t index = id & kIndexMask;
+    if (index >= slots_.size()) return nullptr;
+    Slot& slot = *slots_[index];
+    return slot.id == id && id != 0 ? slot.value() : nullptr;
   }
 
   // Destroys the object. REQUIRES: it exists.
   void erase(std::uint64_t id) {
-    const auto index = static_cast<std::uint32_t>(id & kIndexMask);
     VALKYRIE_ASSERT(find(id) != nullptr);
-    Slot& slot = slot_of(index);
-    slot.value.reset();
+    const auto index = static_cast<std::uint32_t>(id & kIndexMask);
+    Slot& slot = *slots_[index];
+    std::destroy_at(slot.value());
+    slot.id = 0;
     if (++slot.generation == 0) slot.generation = 1;
     free_.push_back(index);
   }
@@ -53,9 +61,9 @@ class Slab {
   // Calls each(id, object) for every object; each may erase the one it was given.
   template <class Each>
   void for_each(Each each) {
-    for (std::uint32_t index = 0; index < blocks_.size() * kBlock; ++index) {
-      Slot& slot = slot_of(index);
-      if (slot.value) each(id_of(index, slot.generation), *slot.value);
+    for (std::size_t index = 0; index < slots_.size(); ++index) {
+      Slot& slot = *slots_[index];
+      if (slot.id != 0) each(slot.id, *slot.value());
     }
   }
 
@@ -63,7 +71,7 @@ class Slab {
   [[nodiscard]] static std::size_t index_of(std::uint64_t id) { return id & kIndexMask; }
 
   // Live objects.
-  [[nodiscard]] std::size_t size() const { return blocks_.size() * kBlock - free_.size(); }
+  [[nodiscard]] std::size_t size() const { return slots_.size() - free_.size(); }
 
  private:
   static constexpr unsigned kIndexBits = 28;
@@ -71,22 +79,23 @@ class Slab {
   static constexpr std::uint32_t kBlock = 64;
 
   struct Slot {
-    std::optional<T> value;
+    std::uint64_t id = 0;  // 0: free.
     std::uint32_t generation = 1;
+    alignas(T) std::byte bytes[sizeof(T)];
+
+    [[nodiscard]] T* value() { return std::launder(reinterpret_cast<T*>(bytes)); }
   };
 
-  static std::uint64_t id_of(std::uint32_t index, std::uint32_t generation) {
-    return std::uint64_t{generation} << kIndexBits | index;
-  }
-  Slot& slot_of(std::uint32_t index) { return blocks_[index / kBlock][index % kBlock]; }
   void grow() {
-    const auto first = static_cast<std::uint32_t>(blocks_.size() * kBlock);
+    const auto first = static_cast<std::uint32_t>(slots_.size());
     VALKYRIE_ASSERT(first + kBlock <= kIndexMask);
     blocks_.push_back(std::make_unique<Slot[]>(kBlock));
+    for (std::uint32_t i = 0; i < kBlock; ++i) slots_.push_back(&blocks_.back()[i]);
     for (std::uint32_t i = kBlock; i > 0; --i) free_.push_back(first + i - 1);
   }
 
   std::vector<std::unique_ptr<Slot[]>> blocks_;
+  std::vector<Slot*> slots_;  // By index; a find is one load away from its object.
   std::vector<std::uint32_t> free_;
 };
 
