@@ -28,6 +28,20 @@ std::string_view to_string(Health health) {
   return "unknown";
 }
 
+std::string_view to_string(Balance balance) {
+  switch (balance) {
+    case Balance::least_outstanding:
+      return "least_outstanding";
+    case Balance::round_robin:
+      return "round_robin";
+    case Balance::weighted:
+      return "weighted";
+    case Balance::consistent_hash:
+      return "consistent_hash";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(InstanceState state) {
   switch (state) {
     case InstanceState::ready:

@@ -46,8 +46,18 @@ enum class Health : std::uint8_t { healthy = 0, unhealthy };
 // What the node makes of it. Values are part of the protocol: never renumber.
 enum class InstanceState : std::uint8_t { ready = 0, not_ready, draining };
 
+// How a service's calls are shared between its instances. Values are part of the protocol: never
+// renumber.
+enum class Balance : std::uint8_t {
+  least_outstanding = 0,
+  round_robin,
+  weighted,
+  consistent_hash,
+};
+
 // The one word used in bodies for people, logs and metrics.
 [[nodiscard]] std::string_view to_string(MethodKind kind);
+[[nodiscard]] std::string_view to_string(Balance balance);
 [[nodiscard]] std::string_view to_string(Health health);
 [[nodiscard]] std::string_view to_string(InstanceState state);
 
@@ -81,8 +91,8 @@ struct RegisterRequest {
 // Later messages of Registry/Register; what is absent stays as it was.
 struct InstanceUpdate {
   std::optional<Health> health;
-  std::optional<std::uint32_t> weight;
-  std::optional<bool> drain;  // True cannot be taken back.
+  std::optional<std::uint32_t> weight;  // 0: no new calls.
+  std::optional<bool> drain;            // True cannot be taken back.
   bool operator==(const InstanceUpdate&) const = default;
 };
 

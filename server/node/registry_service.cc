@@ -59,7 +59,7 @@ void RegistryService::on_message(router::LocalStream stream, const router::Local
   if (const auto* request = std::get_if<messages::RegisterRequest>(&*body)) {
     return add(registrar, *request, now);
   }
-  auto changed = catalog_.update(stream.id(), std::get<messages::InstanceUpdate>(*body));
+  auto changed = catalog_.update(stream.id(), std::get<messages::InstanceUpdate>(*body), now);
   if (!changed) return refuse(registrar, changed.error());
   router_.publish(*std::move(changed));
 }

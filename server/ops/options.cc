@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <set>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
+#include "server/ops/service_setting_text.h"
 #include "server/registry/suggestion.h"
 #include "transport/duration_text.h"
 
@@ -29,6 +31,8 @@ Examples:
   valkyrie-server --ephemeral --print-doors --listen valkyrie://127.0.0.1:0
                                                   for scripts and tests
   valkyrie-server --check --listen valkyries://x  says what is wrong, starts nothing
+  valkyrie-server --set services.defaults.slow_start=30s --set 'services."hello.*".balance=weighted'
+                                                  how calls are shared between instances
 
 Output: one line on stdout when the node is ready, or with --print-doors one JSON object:
   {"node","version","pid","shards","state","ready_ms","doors":[{"url","protocols"}]}
@@ -40,6 +44,7 @@ Exit codes: 0 stopped in order, 1 could not start or was cut short, 2 wrong usag
 // Options as they were written, before they are checked.
 struct Raw {
   std::vector<std::string> listen;
+  std::vector<std::string> set;
   std::string state;
   std::string drain_grace = transport::duration_text(protocol::kDrainDefault);
   std::string handshake_timeout = transport::duration_text(protocol::kHandshakeTimeoutDefault);
@@ -95,6 +100,11 @@ void add_options(CLI::App& app, Raw& raw, ServerOptions& options) {
   app.add_option("--drain-grace", raw.drain_grace, "Time that running calls get to end after TERM")
       ->type_name("DURATION")
       ->capture_default_str();
+  app.add_option("--set", raw.set,
+                 "A setting by its path, such as services.defaults.balance=round_robin; may be "
+                 "repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   app.add_option("--log-level", options.log_level, "debug, info, warn, error or off; default: info")
       ->type_name("LEVEL")
       ->envname("VALKYRIE_LOG")
@@ -176,6 +186,28 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
   return {};
 }
 
+std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& options) {
+  auto rules = std::make_shared<registry::ServiceRules>();
+  std::set<std::string_view> given;
+  for (const std::string& setting : raw.set) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos) {
+      return std::unexpected(
+          usage(fmt::format("--set: \"{}\" has no value; write KEY=VALUE", setting)));
+    }
+    const std::string_view path = std::string_view(setting).substr(0, equals);
+    const std::string_view value = std::string_view(setting).substr(equals + 1);
+    if (auto applied = apply_setting(path, value, *rules); !applied) {
+      return std::unexpected(usage(fmt::format("--set: {}", applied.error())));
+    }
+    if (!given.insert(path).second) {
+      return std::unexpected(usage(fmt::format("--set: {} is given twice", path)));
+    }
+  }
+  options.rules = std::move(rules);
+  return {};
+}
+
 std::expected<void, EarlyExit> finish(const Raw& raw, const Environment& environment,
                                       ServerOptions& options) {
   if (raw.ephemeral && !raw.state.empty()) {
@@ -194,6 +226,7 @@ std::expected<void, EarlyExit> finish(const Raw& raw, const Environment& environ
                       protocol::kHandshakeTimeoutMax);
   if (!handshake) return std::unexpected(handshake.error());
   options.handshake_timeout = *handshake;
+  if (auto applied = apply_settings(raw, options); !applied) return applied;
   return choose_doors(raw, environment, options);
 }
 

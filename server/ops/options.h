@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "protocol/constants.h"
 #include "protocol/time.h"
 #include "server/ops/environment.h"
+#include "server/registry/service_settings.h"
 #include "transport/address.h"
 
 namespace valkyrie::server {
@@ -43,6 +45,7 @@ struct ServerOptions {
   protocol::Duration drain_grace = protocol::kDrainDefault;
   LogLevel log_level = LogLevel::info;
   LogFormat log_format = LogFormat::text;
+  std::shared_ptr<const registry::ServiceRules> rules;  // Never null.
   std::optional<int> ready_fd;
   bool check = false;
   bool print_doors = false;

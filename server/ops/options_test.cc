@@ -122,6 +122,28 @@ TEST(Options, refuse_values_on_both_sides_of_their_bounds) {
   expect_usage_error({"-o", "xml"}, "--output");
 }
 
+TEST(Options, read_settings_by_their_path) {
+  const auto options =
+      parse({"--set", "services.defaults.balance=round_robin",
+             "--set=services.\"hello.*\".deadline=5s", "--set", "node.labels.zone=a=b"});
+  ASSERT_TRUE(options.has_value()) << options.error().text;
+  const auto settings = options->rules->settings_of("hello.Greeter");
+  EXPECT_EQ(settings.balance, messages::Balance::round_robin);
+  EXPECT_EQ(settings.deadline, protocol::Duration(5s));
+  EXPECT_EQ(options->rules->node_label("zone"), "a=b");
+  EXPECT_NE(parse({})->rules, nullptr);
+}
+
+TEST(Options, name_what_is_wrong_with_a_setting) {
+  expect_usage_error({"--set", "services.defaults.balance"}, "write KEY=VALUE");
+  expect_usage_error(
+      {"--set", "services.defaults.balanse=weighted"},
+      "--set: unknown key \"balanse\" in services.defaults; did you mean \"balance\"?");
+  expect_usage_error({"--set", "services.defaults.deadline=30"}, "30 has no unit");
+  expect_usage_error({"--set", "node.labels.zone=a", "--set", "node.labels.zone=b"},
+                     "node.labels.zone is given twice");
+}
+
 TEST(Options, refuse_what_contradicts_itself) {
   expect_usage_error({"--state", "/s", "--ephemeral"}, "--ephemeral");
   expect_usage_error({"--listen", "unix:@a", "--listen", "unix:@a"}, "given twice");

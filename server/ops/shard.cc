@@ -114,7 +114,8 @@ Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
       session_config_(session_config(context)),
       node_({.shard = index,
              .shards = static_cast<std::uint32_t>(context.options.shards),
-             .seed = seed},
+             .seed = seed,
+             .rules = context.options.rules},
             context.identity, context.gauges, *this) {
   connection_options_.door_timeout =
       std::min(connection_options_.door_timeout, context.options.handshake_timeout);

@@ -49,7 +49,12 @@ InstanceState Catalog::Registration::state() const {
 }
 
 RouteUpdate Catalog::Registration::route(RouteUpdate::Kind kind) const {
-  return {.kind = kind, .state = state(), .weight = weight, .revision = 0, .info = info};
+  return {.kind = kind,
+          .state = state(),
+          .weight = weight,
+          .revision = 0,
+          .ready_since = ready_since,
+          .info = info};
 }
 
 std::optional<Refusal> Catalog::check(const messages::RegisterRequest& request,
@@ -109,6 +114,7 @@ std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest&
   Registration& made = services_[info->service][info->instance];
   made.stream = from.stream;
   made.weight = request.weight == 0 ? messages::kInstanceWeightDefault : request.weight;
+  made.ready_since = now;
   made.info = std::move(info);
   by_stream_.emplace(from.stream, std::pair(made.info->service, made.info->instance));
   ++per_connection_[{from.shard, from.connection}];
@@ -123,17 +129,18 @@ Catalog::Registration* Catalog::find(std::uint64_t stream) {
 }
 
 std::expected<RouteUpdate, Refusal> Catalog::update(std::uint64_t stream,
-                                                    const messages::InstanceUpdate& change) {
+                                                    const messages::InstanceUpdate& change,
+                                                    protocol::Instant now) {
   Registration* registration = find(stream);
   if (registration == nullptr) {
     return refuse(StatusCode::failed_precondition,
                   "the first message of a registration is a RegisterRequest");
   }
+  const bool was_ready = registration->state() == InstanceState::ready;
   if (change.health) registration->health = *change.health;
-  if (change.weight) {
-    registration->weight = *change.weight == 0 ? messages::kInstanceWeightDefault : *change.weight;
-  }
+  if (change.weight) registration->weight = *change.weight;
   if (change.drain.value_or(false)) registration->draining = true;
+  if (!was_ready && registration->state() == InstanceState::ready) registration->ready_since = now;
   return registration->route(RouteUpdate::Kind::change);
 }
 

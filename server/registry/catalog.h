@@ -57,7 +57,8 @@ class Catalog {
                                          protocol::Instant now);
   // Applies what an instance says about itself. Errors: failed_precondition (nothing registered).
   std::expected<RouteUpdate, Refusal> update(std::uint64_t stream,
-                                             const messages::InstanceUpdate& change);
+                                             const messages::InstanceUpdate& change,
+                                             protocol::Instant now);
   // Ends a registration; nullopt if there is none.
   std::optional<RouteUpdate> remove(std::uint64_t stream);
 
@@ -74,6 +75,7 @@ class Catalog {
     std::uint32_t weight = messages::kInstanceWeightDefault;
     messages::Health health = messages::Health::healthy;
     bool draining = false;
+    protocol::Instant ready_since{};
 
     [[nodiscard]] messages::InstanceState state() const;
     [[nodiscard]] RouteUpdate route(RouteUpdate::Kind kind) const;

@@ -96,15 +96,16 @@ TEST(Catalog, a_connection_registers_a_bounded_number_of_instances) {
 TEST(Catalog, health_weight_and_drain_change_the_route_and_drain_is_final) {
   Catalog catalog;
   ASSERT_TRUE(catalog.add(greeter("one"), on_stream(1), 0, kNow));
-  auto changed = catalog.update(1, {.health = messages::Health::unhealthy, .weight = 7});
+  auto changed = catalog.update(1, {.health = messages::Health::unhealthy, .weight = 7}, kNow);
   ASSERT_TRUE(changed.has_value());
   EXPECT_EQ(changed->state, messages::InstanceState::not_ready);
   EXPECT_EQ(changed->weight, 7U);
-  changed = catalog.update(1, {.health = messages::Health::healthy, .weight = {}, .drain = true});
+  changed =
+      catalog.update(1, {.health = messages::Health::healthy, .weight = {}, .drain = true}, kNow);
   EXPECT_EQ(changed->state, messages::InstanceState::draining);
-  changed = catalog.update(1, {.health = {}, .weight = {}, .drain = false});
+  changed = catalog.update(1, {.health = {}, .weight = {}, .drain = false}, kNow);
   EXPECT_EQ(changed->state, messages::InstanceState::draining);
-  EXPECT_FALSE(catalog.update(2, {}).has_value());
+  EXPECT_FALSE(catalog.update(2, {}, kNow).has_value());
 }
 
 TEST(Catalog, lists_by_prefix_in_order_of_names) {

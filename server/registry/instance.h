@@ -44,6 +44,7 @@ struct RouteUpdate {
   messages::InstanceState state = messages::InstanceState::ready;  // Of add and change.
   std::uint32_t weight = messages::kInstanceWeightDefault;         // Of add and change.
   std::uint64_t revision = 0;                                      // Set when it is sent.
+  protocol::Instant ready_since{};  // Of add and change: from when on it is ready without a break.
   std::shared_ptr<const InstanceInfo> info;
 };
 

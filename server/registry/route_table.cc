@@ -19,6 +19,9 @@ std::string versioned(const InstanceInfo& info) { return info.service + '@' + in
 
 }  // namespace
 
+RouteTable::RouteTable(std::shared_ptr<const ServiceRules> rules)
+    : rules_(rules != nullptr ? std::move(rules) : std::make_shared<const ServiceRules>()) {}
+
 Service* RouteTable::find_service(std::string_view target) {
   const auto at = services_.find(target);
   return at == services_.end() ? nullptr : at->second.get();
@@ -26,7 +29,10 @@ Service* RouteTable::find_service(std::string_view target) {
 
 Service& RouteTable::entry(std::string_view target) {
   if (Service* known = find_service(target)) return *known;
-  auto made = std::make_unique<Service>(std::string(target));
+  ServiceSettings settings = rules_->settings_of(target);
+  const std::string_view place = rules_->node_label(settings.locality).value_or("");
+  auto made =
+      std::make_unique<Service>(std::string(target), std::move(settings), std::string(place));
   return *services_.emplace(std::string(target), std::move(made)).first->second;
 }
 
@@ -72,6 +78,8 @@ Instance* RouteTable::apply(const RouteUpdate& update) {
     made->info = update.info;
     made->state = update.state;
     made->weight = update.weight;
+    made->ready_since = update.ready_since;
+    made->name_hash = stable_hash(info.instance);
     Instance& instance = *made;
     const bool is_new = instances_.emplace(info.id, std::move(made)).second;
     VALKYRIE_ASSERT(is_new);
@@ -93,6 +101,7 @@ Instance* RouteTable::apply(const RouteUpdate& update) {
   if (instance->removed) return nullptr;
   instance->state = update.state;
   instance->weight = update.weight;
+  instance->ready_since = update.ready_since;
   refresh(*instance);
   return instance;
 }

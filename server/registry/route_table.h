@@ -23,6 +23,9 @@ inline constexpr std::size_t kSuggestionsTriedMax = 512;
 // Services by name and instances by id.
 class RouteTable {
  public:
+  // `rules` say how each service is treated; without any, all are by default.
+  explicit RouteTable(std::shared_ptr<const ServiceRules> rules = nullptr);
+
   // The entry of a SERVICE value, made where there is none, and one reference to it. It stays
   // valid, with the same address, until release(), whatever instances come and go.
   Service& refer(std::string_view target);
@@ -66,6 +69,7 @@ class RouteTable {
   [[nodiscard]] std::string explain_unknown(const Service& service);
   [[nodiscard]] std::string other_versions(std::string_view name);
 
+  std::shared_ptr<const ServiceRules> rules_;
   Services services_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Instance>> instances_;
 };

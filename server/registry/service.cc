@@ -5,60 +5,30 @@
 namespace valkyrie::registry {
 namespace {
 
-// True if `a` has less to do for its weight than `b`.
-bool less_loaded(const Instance& a, const Instance& b) {
-  return std::uint64_t{a.outstanding} * b.weight < std::uint64_t{b.outstanding} * a.weight;
-}
+// An instance that starts slowly begins with this part of its share.
+constexpr std::int64_t kSlowStartPercent = 10;
+// Steps in which it grows.
+constexpr std::int64_t kSlowStartSteps = 20;
 
 }  // namespace
 
-bool declares(const InstanceInfo& info, std::string_view method) {
-  if (info.methods.empty()) return true;
-  const auto at = std::ranges::lower_bound(info.methods, method, {}, &messages::MethodInfo::name);
-  return at != info.methods.end() && at->name == method;
-}
+Service::Service(std::string target, ServiceSettings settings, std::string place)
+    : target_(std::move(target)),
+      settings_(std::move(settings)),
+      place_(std::move(place)),
+      balancer_(settings_.balance) {}
 
 bool Service::may_have(std::string_view method) const {
   if (!methods_known_ || all_.empty()) return true;
   return std::ranges::any_of(all_, [&](const Instance* i) { return declares(*i->info, method); });
 }
 
-Instance* Service::draw(Random& random) const {
-  if (even_weights_) return ready_[random() % ready_.size()];
-  std::uint64_t left = random() % weight_total_;
-  for (Instance* instance : ready_) {
-    if (left < instance->weight) return instance;
-    left -= instance->weight;
-  }
-  return ready_.back();
-}
-
-bool Service::eligible(const Instance& instance, std::string_view method,
-                       std::span<const std::uint64_t> tried) const {
-  return instance.has_room() && (!methods_differ_ || declares(*instance.info, method)) &&
-         std::ranges::find(tried, instance.info->id) == tried.end();
-}
-
 Choice Service::choose(std::string_view method, std::span<const std::uint64_t> tried,
-                       Random& random) const {
+                       Random& random, std::uint64_t key) {
   if (ready_.empty()) return {.why = NoChoice::no_instance};
-  if (ready_.size() == 1) {
-    Instance* only = ready_.front();
-    if (eligible(*only, method, tried)) return {.instance = only};
-  } else {
-    Instance* first = draw(random);
-    Instance* second = draw(random);
-    const bool first_fits = eligible(*first, method, tried);
-    const bool second_fits = eligible(*second, method, tried);
-    if (second_fits && (!first_fits || less_loaded(*second, *first))) return {.instance = second};
-    if (first_fits) return {.instance = first};
-  }
-  Instance* best = nullptr;
-  for (Instance* instance : ready_) {
-    if (!eligible(*instance, method, tried)) continue;
-    if (best == nullptr || less_loaded(*instance, *best)) best = instance;
-  }
-  if (best != nullptr) return {.instance = best};
+  const Wanted wanted{
+      .method = method, .tried = tried, .key = key, .methods_differ = methods_differ_};
+  if (Instance* instance = balancer_.choose(wanted, random)) return {.instance = instance};
   return {.why = may_have(method) ? NoChoice::all_busy : NoChoice::unknown_method};
 }
 
@@ -73,21 +43,53 @@ void Service::remove(Instance& instance) {
   refresh();
 }
 
+bool Service::is_local(const InstanceInfo& info) const {
+  return std::ranges::any_of(info.labels, [&](const messages::ServiceLabel& label) {
+    return label.first == settings_.locality && label.second == place_;
+  });
+}
+
 void Service::refresh() {
   ++generation_;
   ready_.clear();
-  weight_total_ = 0;
-  even_weights_ = true;
   methods_differ_ = false;
   methods_known_ = true;
   for (Instance* instance : all_) {
     if (instance->info->methods.empty()) methods_known_ = false;
     if (instance->info->methods != all_.front()->info->methods) methods_differ_ = true;
-    if (instance->state != messages::InstanceState::ready) continue;
+    if (instance->state != messages::InstanceState::ready || instance->weight == 0) continue;
     ready_.push_back(instance);
-    weight_total_ += instance->weight;
-    if (instance->weight != ready_.front()->weight) even_weights_ = false;
+    instance->share = instance->weight * kShareOfWeight;
   }
+  auto first_other = ready_.begin();
+  if (!place_.empty()) {
+    first_other = std::ranges::stable_partition(ready_, [&](const Instance* instance) {
+                    return is_local(*instance->info);
+                  }).begin();
+  }
+  balancer_.assign(ready_, static_cast<std::size_t>(first_other - ready_.begin()));
+  // The next advance() finds out who starts slowly.
+  if (settings_.slow_start > protocol::Duration::zero()) next_step_ = protocol::Instant::min();
+}
+
+// A share grows evenly from a tenth to the whole, in steps.
+void Service::reweigh(protocol::Instant now) {
+  next_step_ = protocol::Instant::max();
+  for (Instance* instance : ready_) {
+    const std::uint32_t full = instance->weight * kShareOfWeight;
+    const protocol::Duration age = now - instance->ready_since;
+    if (age >= settings_.slow_start) {
+      instance->share = full;
+      continue;
+    }
+    const protocol::Duration step = settings_.slow_start / kSlowStartSteps;
+    const auto steps = age / step;
+    const std::int64_t percent =
+        kSlowStartPercent + (100 - kSlowStartPercent) * steps / kSlowStartSteps;
+    instance->share = static_cast<std::uint32_t>(std::max<std::int64_t>(1, full * percent / 100));
+    next_step_ = std::min(next_step_, instance->ready_since + step * (steps + 1));
+  }
+  balancer_.reweigh();
 }
 
 }  // namespace valkyrie::registry

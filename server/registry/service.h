@@ -4,34 +4,15 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <random>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "server/registry/instance.h"
+#include "server/registry/balance.h"
+#include "server/registry/service_settings.h"
 
 namespace valkyrie::registry {
-
-// An instance as one shard sees it.
-struct Instance {
-  std::shared_ptr<const InstanceInfo> info;
-  messages::InstanceState state = messages::InstanceState::ready;
-  std::uint32_t weight = messages::kInstanceWeightDefault;
-  std::uint32_t outstanding = 0;  // Calls in flight: all of them on the owning shard, else ours.
-  std::uint32_t references = 0;   // Lanes and calls that point here; it lives until they are gone.
-  bool removed = false;           // No longer routed to.
-
-  // True if another call may be given to it.
-  [[nodiscard]] bool has_room() const {
-    return info->concurrency == 0 || outstanding < info->concurrency;
-  }
-};
-
-// Random bits for the choice between instances; seeded by the shard's owner.
-using Random = std::minstd_rand;
 
 // Why no instance was chosen.
 enum class NoChoice : std::uint8_t {
@@ -50,12 +31,15 @@ struct Choice {
 // Instances behind one SERVICE value, `name` or `name@version`.
 class Service {
  public:
-  // Of a service that has no instance yet.
-  explicit Service(std::string target) : target_(std::move(target)) {}
+  // Of a service that has no instance yet. Instances whose label `settings.locality` has the value
+  // `place` are preferred; without `place` none is.
+  explicit Service(std::string target, ServiceSettings settings = {}, std::string place = {});
   // Of a service of the node itself; `builtin` is its index on every shard.
   Service(std::string target, std::uint32_t builtin)
       : target_(std::move(target)), builtin_(builtin), is_builtin_(true) {}
 
+  // How its calls are treated.
+  [[nodiscard]] const ServiceSettings& settings() const { return settings_; }
   // The SERVICE value.
   [[nodiscard]] const std::string& target() const { return target_; }
   // True if the node itself serves it.
@@ -64,7 +48,7 @@ class Service {
   [[nodiscard]] std::uint32_t builtin() const { return builtin_; }
   // All instances, also those that take no calls, in the order they came.
   [[nodiscard]] std::span<Instance* const> instances() const { return all_; }
-  // Those that are ready.
+  // Those that are ready and have a weight, the preferred ones first.
   [[nodiscard]] std::span<Instance* const> ready() const { return ready_; }
   // True if an instance was ever registered while the entry lived.
   [[nodiscard]] bool was_served() const { return was_served_; }
@@ -75,11 +59,16 @@ class Service {
   // is no instance.
   [[nodiscard]] bool may_have(std::string_view method) const;
 
-  // Least outstanding, by weight, of two random ready instances with room; the least loaded of
-  // all where neither has room. Instances whose id is in `tried` are left out, and so are those
-  // that declared their methods without `method`.
+  // The instance to give a call to, by the policy of the settings. `key` is what consistent_hash
+  // goes by. Instances whose id is in `tried` are left out, and so are those that declared their
+  // methods without `method`.
   [[nodiscard]] Choice choose(std::string_view method, std::span<const std::uint64_t> tried,
-                              Random& random) const;
+                              Random& random, std::uint64_t key = 0);
+  // Lets what depends on time follow it: the shares of instances that start slowly. Cheap; call it
+  // before choose().
+  void advance(protocol::Instant now) {
+    if (now >= next_step_) reweigh(now);
+  }
 
   // Changes of the instances; each instance is in at most once.
   void add(Instance& instance);
@@ -90,24 +79,22 @@ class Service {
   std::uint32_t references = 0;
 
  private:
-  [[nodiscard]] Instance* draw(Random& random) const;
-  [[nodiscard]] bool eligible(const Instance& instance, std::string_view method,
-                              std::span<const std::uint64_t> tried) const;
+  void reweigh(protocol::Instant now);
+  [[nodiscard]] bool is_local(const InstanceInfo& info) const;
 
   std::string target_;
+  ServiceSettings settings_;
+  std::string place_;
+  Balancer balancer_;
   std::vector<Instance*> all_;
   std::vector<Instance*> ready_;
-  std::uint64_t weight_total_ = 0;  // Of the ready ones.
+  protocol::Instant next_step_ = protocol::Instant::max();  // When a share changes.
   std::uint64_t generation_ = 1;
   std::uint32_t builtin_ = 0;
   bool is_builtin_ = false;
   bool was_served_ = false;
-  bool even_weights_ = true;     // All ready ones weigh the same.
   bool methods_differ_ = false;  // Which instance has a method must be asked for each call.
   bool methods_known_ = false;   // Every instance declared its methods.
 };
-
-// True if the instance declared no methods, or `method` among them.
-[[nodiscard]] bool declares(const InstanceInfo& info, std::string_view method);
 
 }  // namespace valkyrie::registry

@@ -26,7 +26,7 @@
 #include <string_view>
 
 #include "protocol/session.h"
-#include "server/registry/instance.h"
+#include "server/registry/service_settings.h"
 #include "server/router/local_service.h"
 #include "server/router/shard_message.h"
 
@@ -50,6 +50,8 @@ struct RouterConfig {
   std::uint32_t shards = 1;  // of how many.
   std::uint32_t seed = 1;    // Of the choice between instances.
   protocol::Duration lane_idle = protocol::kCallStreamIdleDefault;  // Then its stream is ENDed.
+  // How services are treated; null: all by default. The same on every shard.
+  std::shared_ptr<const registry::ServiceRules> rules{};
 };
 
 // Counters since the start.

@@ -39,11 +39,29 @@ class StatusMetadata {
   Bytes bytes_;
 };
 
+std::optional<std::uint64_t> affinity_of(const MetadataView& metadata) {
+  const auto value = metadata.find(MetadataKey::affinity);
+  if (!value) return std::nullopt;
+  return registry::stable_hash({reinterpret_cast<const char*>(value->data()), value->size()});
+}
+
+// What a call is placed by, where its service goes by it.
+std::uint64_t key_of(const Binding& binding, const MetadataView& metadata) {
+  if (!binding.hashed) return 0;
+  return affinity_of(metadata).value_or(binding.open->key);
+}
+
 std::string loss_text(const OpenInfo& open, const registry::Instance& instance,
                       const protocol::Event& event) {
   return fmt::format("{}: instance \"{}\" gave no answer ({}){}", open.target,
                      instance.info->instance, to_string(event.code),
                      event.outcome == Outcome::not_executed ? "" : "; it may have executed");
+}
+
+// Whom calls without AFFINITY stay together by.
+std::uint64_t caller_key(const OpenInfo& open) {
+  if (!open.identity.empty()) return registry::stable_hash(open.identity);
+  return registry::stable_hash(fmt::format("{}/{}", open.shard, open.connection));
 }
 
 }  // namespace
@@ -58,13 +76,20 @@ void RouterCore::bind(ConnectionId id, const Event& event) {
   binding.wait = (event.options & protocol::kStreamOptionWait) != 0;
   const std::string_view target = *event.metadata.service();
   binding.service = &table_.refer(target);
-  binding.open = open_info(id, event, target);
+  const protocol::Duration usual = binding.service->settings().deadline;
+  binding.open =
+      open_info(id, event, target,
+                usual == protocol::kDeadlineDefault ? std::nullopt
+                                                    : std::optional<protocol::Duration>(usual));
+  binding.hashed = binding.service->settings().balance == messages::Balance::consistent_hash;
   touch(id)->session->set_user(event.stream, tagged(Tag::binding, made));
 }
 
-// What the next hop is told: what the caller said, who it is, and one hop more.
+// What the next hop is told: what the caller said, who it is, and one hop more. `deadline` is for a
+// stream without one.
 std::shared_ptr<const OpenInfo> RouterCore::open_info(ConnectionId id, const Event& event,
-                                                      std::string_view target) {
+                                                      std::string_view target,
+                                                      std::optional<protocol::Duration> deadline) {
   const Connection& connection = *connections_.find(id);
   auto open = std::make_shared<OpenInfo>();
   open->target = target;
@@ -74,10 +99,12 @@ std::shared_ptr<const OpenInfo> RouterCore::open_info(ConnectionId id, const Eve
   open->connection = id;
   open->address = connection.address;
   open->identity = connection.identity;
+  open->key = affinity_of(event.metadata).value_or(caller_key(*open));
 
   std::array<std::byte, protocol::kHopMetadataBytes> hop;
   MetadataWriter writer(hop);
-  if (const auto left = event.metadata.deadline()) writer.deadline(*left);
+  if (const auto left = event.metadata.deadline()) deadline = *left;
+  if (deadline) writer.deadline(*deadline);
   writer.service(target);
   if (!open->method.empty()) writer.method(open->method);
   if (!open->identity.empty()) writer.put(MetadataKey::identity, open->identity);
@@ -122,6 +149,7 @@ void RouterCore::on_request(Binding& binding, const Event& event) {
   call.correlation = event.correlation;
   call.request_cost = event.cost;
   call.qos = event.qos;
+  call.key = key_of(binding, event.metadata);
   ++binding.outstanding;
   touch(binding.connection)
       ->session->set_cookie(event.stream, event.correlation, tagged(Tag::call, id));
@@ -141,6 +169,7 @@ void RouterCore::on_notify(Binding& binding, const Event& event) {
   call.request_cost = event.cost;
   call.qos = event.qos;
   call.notify = true;
+  call.key = key_of(binding, event.metadata);
   ++binding.outstanding;
   route(call, {.metadata = forwarded(event.metadata), .payload = event.payload});
 }
@@ -213,7 +242,9 @@ void RouterCore::route(Call& call, const Message& message) {
         return answer_status(call, {StatusCode::unavailable, Outcome::not_executed, {}});
       }
     } else {
-      choice = service.choose(method, std::span(call.tried).first(call.tried_count), random_);
+      service.advance(now_);
+      choice =
+          service.choose(method, std::span(call.tried).first(call.tried_count), random_, call.key);
     }
     if (choice.instance == nullptr) {
       if (choice.why == registry::NoChoice::no_instance && binding.wait && !call.notify) {

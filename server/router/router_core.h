@@ -101,8 +101,9 @@ class RouterCore final : private LocalPort {
 
   // router_calls.cc
   void bind(ConnectionId id, const Event& event);
-  [[nodiscard]] std::shared_ptr<const OpenInfo> open_info(ConnectionId id, const Event& event,
-                                                          std::string_view target);
+  [[nodiscard]] std::shared_ptr<const OpenInfo> open_info(
+      ConnectionId id, const Event& event, std::string_view target,
+      std::optional<protocol::Duration> deadline = std::nullopt);
   void unbind(Binding& binding);
   void free_if_done(Binding& binding);
   void on_request(Binding& binding, const Event& event);

@@ -10,6 +10,7 @@ RouterCore::RouterCore(const RouterConfig& config, Outbox& outbox)
     : config_(config),
       outbox_(outbox),
       random_(config.seed),
+      table_(config.rules),
       scratch_(protocol::kMetadataBytes),
       far_lanes_(config.shards),
       far_calls_(config.shards),

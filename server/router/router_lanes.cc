@@ -56,12 +56,17 @@ void RouterCore::enter(Call& call, Lane& lane) {
   call.lane = &lane;
   call.state = Call::State::out;
   if (lane.outstanding++ == 0) set_busy(lane);
-  if (lane.instance != nullptr) ++lane.instance->outstanding;
+  if (lane.instance == nullptr) return;
+  ++lane.instance->outstanding;
+  ++lane.instance->ours;
 }
 
 void RouterCore::leave_lane(Call& call) {
   Lane& lane = *std::exchange(call.lane, nullptr);
-  if (lane.instance != nullptr) --lane.instance->outstanding;
+  if (lane.instance != nullptr) {
+    --lane.instance->outstanding;
+    --lane.instance->ours;
+  }
   if (--lane.outstanding > 0) return;
   if (lane.binding->over) {
     close_lane(lane);

@@ -74,6 +74,7 @@ struct Call {
   Call* previous = nullptr;
   std::unique_ptr<Parked> parked;
   Debt debt;                          // While unflushed.
+  std::uint64_t key = 0;              // What consistent_hash goes by.
   std::uint64_t origin_call = 0;      // Without binding: the id on the shard of the caller,
   std::uint32_t origin_shard = 0;     // which is this.
   std::uint32_t correlation = 0;      // Of the caller.
@@ -111,6 +112,7 @@ struct Binding {
   std::uint32_t outstanding = 0;
   bool pin = false;
   bool wait = false;
+  bool hashed = false;  // Its calls go by Call::key.
   bool over = false;
 };
 

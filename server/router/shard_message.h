@@ -27,6 +27,7 @@ struct OpenInfo {
   std::uint64_t connection = 0;  // its connection there,
   std::string address;           // and who it is.
   std::string identity;
+  std::uint64_t key = 0;  // Of AFFINITY or the caller, where calls go by it.
 };
 
 // Metadata and payload in one buffer, whose memory the shards pass to and fro.

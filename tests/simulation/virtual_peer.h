@@ -40,6 +40,8 @@ struct Incoming {
 struct CallWith {
   std::optional<Duration> deadline{};
   std::uint8_t options = 0;
+  std::string_view affinity{};
+  std::uint8_t qos = protocol::kQosDefault;
 };
 
 // One program with one connection; the hello is done when the constructor returns.
@@ -59,11 +61,16 @@ class Peer final : public Program {
     const std::size_t index = answers.size();
     answers.emplace_back();
     const std::uint32_t stream = stream_to(service, method, with.options);
-    std::array<std::byte, 64> buffer;
+    std::array<std::byte, 128> buffer;
     protocol::MetadataWriter writer(buffer);
     if (with.deadline) writer.deadline(*with.deadline);
-    const auto sent = wire.near.send_request(
-        stream, {.metadata = *writer.finish(), .payload = bytes_of(payload), .cookie = index});
+    if (!with.affinity.empty()) {
+      writer.put(protocol::MetadataKey::affinity, bytes_of(with.affinity));
+    }
+    const auto sent = wire.near.send_request(stream, {.metadata = *writer.finish(),
+                                                      .payload = bytes_of(payload),
+                                                      .qos = with.qos,
+                                                      .cookie = index});
     if (!sent) {
       end(index, protocol::StatusCode::unavailable, protocol::Outcome::not_executed,
           to_string(sent.error()));

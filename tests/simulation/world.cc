@@ -18,7 +18,8 @@ World::World(const WorldOptions& options)
     : options_(options),
       trace_(options.traced),
       jobs_(job_options()),
-      network_(options.seed, static_cast<std::uint32_t>(1 + options.seed % 3)),
+      network_(options.seed, static_cast<std::uint32_t>(1 + options.seed % 3), {},
+               {.rules = draw_rules(options.seed)}),
       bytes_left_(kBytesOfWorld) {
   for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
     server::NodeShard& shard = network_.shard(i);
@@ -34,6 +35,20 @@ World::World(const WorldOptions& options)
   if (chance(2)) return;
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_submitter();
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_worker("r" + std::to_string(i));
+}
+
+// How the services of the world are treated; the steady one too.
+std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t seed) {
+  std::mt19937_64 random(~seed);
+  auto rules = std::make_shared<registry::ServiceRules>();
+  rules->add(registry::kDefaultsPattern,
+             [balance = static_cast<messages::Balance>(random() % 4),
+              slow_start = Duration(1ms) * (random() % 2 == 0 ? 0 : random() % 5000)](
+                 registry::ServiceSettings& settings) {
+               settings.balance = balance;
+               settings.slow_start = slow_start;
+             });
+  return rules;
 }
 
 jobs::JobPlaneOptions World::job_options() {

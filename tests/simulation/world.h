@@ -69,6 +69,7 @@ class World {
     bool drain = false;      // The node drains half-way.
   };
 
+  static std::shared_ptr<const registry::ServiceRules> draw_rules(std::uint64_t seed);
   void draw_perils();
   void draw_links();
   protocol::SessionLimits draw_limits();
