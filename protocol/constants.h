@@ -63,6 +63,10 @@ inline constexpr std::uint8_t kStreamOptionDropNewest = 1;
 // Option of STREAM_OPEN (subscribe): the stream is RESET slow_peer.
 inline constexpr std::uint8_t kStreamOptionReset = 2;
 
+// Option of STREAM_OPEN (subscribe): added to one of the others: nothing that the same session
+// publishes.
+inline constexpr std::uint8_t kStreamOptionNoEcho = 4;
+
 // Frame types: docs/spec/framing.md. Types 0xC0-0xFF are ignorable and have no name.
 enum class FrameType : std::uint8_t {
   // Body: u8 min version, u8 max version, options.
@@ -278,9 +282,9 @@ enum class HelloOption : std::uint16_t {
   features = 0x0001,
   // U32: longest frame body the sender accepts.
   frame_body_bytes = 0x0002,
-  // U32: longest message the sender accepts on a call.
+  // U32: longest message the sender accepts on any kind but stream.
   call_message_bytes = 0x0003,
-  // U32: longest message the sender accepts on other kinds.
+  // U32: longest message the sender accepts on a stream.
   stream_message_bytes = 0x0004,
   // U32: how many streams the receiver of this option may open before a STREAM_LIMIT.
   streams = 0x0005,
@@ -561,13 +565,16 @@ inline constexpr std::uint32_t kEndMetadataBytes = 14336;
 // Entries with keys from 0x40; those below are bounded by their bytes. Over it: RESET bad_metadata.
 inline constexpr std::uint32_t kMetadataEntries = 64;
 
-// Payload of one message on a call, after decompression too. Over it: RESPONSE RESOURCE_EXHAUSTED,
-// outcome 0.
+// Tokens of a subject or filter. Over it: INVALID_ARGUMENT, or RESET bad_metadata.
+inline constexpr std::uint32_t kSubjectTokens = 16;
+
+// Payload of one message on any kind but stream, after decompression too. Over it: RESPONSE
+// RESOURCE_EXHAUSTED, outcome 0.
 inline constexpr std::uint32_t kCallMessageBytesDefault = 4194304;
 inline constexpr std::uint32_t kCallMessageBytesMin = 32768;
 inline constexpr std::uint32_t kCallMessageBytesMax = 67108864;
 
-// Payload of one message on other kinds, after decompression too. Over it: RESET too_large.
+// Payload of one message on a stream, after decompression too. Over it: RESET too_large.
 inline constexpr std::uint32_t kStreamMessageBytesDefault = 16777216;
 inline constexpr std::uint32_t kStreamMessageBytesMin = 32768;
 inline constexpr std::uint32_t kStreamMessageBytesMax = 1073741824;
@@ -582,7 +589,8 @@ inline constexpr std::uint32_t kServiceStreamsDefault = 65536;
 inline constexpr std::uint32_t kServiceStreamsMin = 0;
 inline constexpr std::uint32_t kServiceStreamsMax = 1048576;
 
-// Unanswered requests of a session. Over it: RESPONSE RESOURCE_EXHAUSTED, outcome 0.
+// Unanswered requests of a session, acknowledged PUBLISH among them. Over it: RESPONSE
+// RESOURCE_EXHAUSTED, outcome 0.
 inline constexpr std::uint32_t kRequestsInFlightDefault = 4096;
 inline constexpr std::uint32_t kRequestsInFlightMin = 1;
 inline constexpr std::uint32_t kRequestsInFlightMax = 65536;
@@ -640,8 +648,8 @@ inline constexpr std::uint32_t kKernelUnsentBytesDefault = 131072;
 inline constexpr std::uint32_t kKernelUnsentBytesMin = 16384;
 inline constexpr std::uint32_t kKernelUnsentBytesMax = 1048576;
 
-// Bytes queued for one destination: a session, or a service in a node. Over it: the stream's
-// policy.
+// Bytes queued for one destination: a session, a subscription, or a service in a node. Over it: the
+// stream's policy.
 inline constexpr std::uint32_t kQueuedBytesDefault = 4194304;
 inline constexpr std::uint32_t kQueuedBytesMin = 65536;
 inline constexpr std::uint32_t kQueuedBytesMax = 67108864;

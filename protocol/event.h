@@ -21,18 +21,24 @@ enum class EventType : std::uint8_t {
                    // is over: correlation, cookie, code. Answer it all the same once the work is
                    // over: that frees its place, not the peer's giving up (rapid reset).
   response,        // correlation, cookie, qos, metadata (STATUS if not OK), payload, cost.
-  request_failed,  // Instead of a response: correlation, cookie, code, status, outcome.
+  request_failed,  // Instead of a response or of published: correlation, cookie, code, status,
+                   // outcome.
   notify,          // qos, metadata, payload (whole), cost.
-  data,            // qos, metadata (first part only), payload, more, cost.
-  end,             // The peer ended its direction: metadata.
-  reset,           // The stream is over: code, local, metadata. The stream's last event.
-  stream_closed,   // Both directions ended in order. The stream's last event.
-  flushed,         // A waiting message was scheduled whole: correlation, cookie. Does not come if
-                   // request_failed or the stream's last event comes first.
-  stream_limit,    // open_stream() is possible again.
-  goaway,          // The peer drains: code, drain_ms. Open nothing new; END call streams.
-  pong,            // cookie is the token of ping().
-  closed,          // The session is over: code, local, metadata. The last event of all.
+  publish,        // correlation (0: nobody waits), qos, metadata, payload (whole), cost. One with a
+                  // correlation is a request too: `cancel` never comes for it, `abandoned` may.
+  published,      // correlation, cookie, level (0 if STATUS says that it failed), metadata.
+  event,          // Of a subscription: correlation (sequence), qos, metadata (SUBJECT), payload
+                  // (whole), cost.
+  data,           // qos, metadata (first part only), payload, more, cost.
+  end,            // The peer ended its direction: metadata.
+  reset,          // The stream is over: code, local, metadata. The stream's last event.
+  stream_closed,  // Both directions ended in order. The stream's last event.
+  flushed,        // A waiting message was scheduled whole: correlation, cookie. Does not come if
+                  // request_failed or the stream's last event comes first.
+  stream_limit,   // open_stream() is possible again.
+  goaway,         // The peer drains: code, drain_ms. Open nothing new; END call streams.
+  pong,           // cookie is the token of ping().
+  closed,         // The session is over: code, local, metadata. The last event of all.
 };
 
 // One event. Spans are borrowed; see Session::poll_event.
@@ -42,6 +48,7 @@ struct Event {
   std::uint8_t options = 0;  // Of stream_opened: the octet of STREAM_OPEN.
   std::uint8_t qos = 0;      // The frame's byte: class in the top 3 bits, urgency in the low 5.
   bool more = false;         // Of data: the message continues with the stream's next data event.
+  std::uint8_t level = 0;    // Of published: the level reached, as ACK_LEVEL counts them.
   bool local = false;        // Of closed and reset: this side decided.
   CloseCode code = CloseCode::none;
   StatusCode status = StatusCode::ok;       // Of request_failed.

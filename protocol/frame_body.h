@@ -65,7 +65,7 @@ struct StreamOpenBody {
       case StreamKind::publish:
         return options == 0;
       case StreamKind::subscribe:
-        return options <= kStreamOptionReset;
+        return (options & ~unsigned{kStreamOptionNoEcho}) <= kStreamOptionReset;
     }
     return false;
   }

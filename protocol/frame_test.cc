@@ -292,6 +292,9 @@ TEST(StreamOpenBody, only_known_kinds_and_options_are_legal) {
   EXPECT_FALSE(legal(3, 1));
   EXPECT_TRUE(legal(4, 2));
   EXPECT_FALSE(legal(4, 3));
+  EXPECT_TRUE(legal(4, kStreamOptionReset | kStreamOptionNoEcho));
+  EXPECT_FALSE(legal(4, 3 | kStreamOptionNoEcho));
+  EXPECT_FALSE(legal(4, 8));
   EXPECT_FALSE(legal(5, 0));
 }
 

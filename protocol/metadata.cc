@@ -279,6 +279,16 @@ std::optional<IdentityValue> MetadataView::identity() const {
                        names.substr(tenant_bytes)};
 }
 
+std::optional<std::string_view> MetadataView::subject() const {
+  const auto value = find(MetadataKey::subject);
+  return value ? std::optional(as_text(*value)) : std::nullopt;
+}
+
+std::optional<std::string_view> MetadataView::group() const {
+  const auto value = find(MetadataKey::group);
+  return value ? std::optional(as_text(*value)) : std::nullopt;
+}
+
 std::optional<std::uint8_t> MetadataView::octet(MetadataKey key) const {
   const auto value = find(key);
   if (!value || value->size() != 1) return std::nullopt;

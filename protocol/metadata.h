@@ -85,6 +85,10 @@ class MetadataView {
   [[nodiscard]] std::optional<std::string_view> service() const { return text(service_offset_); }
   // METHOD.
   [[nodiscard]] std::optional<std::string_view> method() const { return text(method_offset_); }
+  // SUBJECT: a subject, or the filter of a subscription; the grammar is not checked here.
+  [[nodiscard]] std::optional<std::string_view> subject() const;
+  // GROUP.
+  [[nodiscard]] std::optional<std::string_view> group() const;
   // STATUS; absence means ok.
   [[nodiscard]] std::optional<Status> status() const;
   // IDENTITY. Whether the peer may state one is the caller's to decide.

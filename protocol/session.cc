@@ -89,6 +89,20 @@ std::expected<Sent, SendError> Session::send_response(std::uint32_t stream,
                                                       const Outgoing& response) {
   return core_->send_response(stream, correlation, response);
 }
+std::expected<Sent, SendError> Session::send_publish(std::uint32_t stream, const Outgoing& message,
+                                                     bool ack) {
+  return core_->send_publish(stream, message, ack);
+}
+std::expected<void, SendError> Session::send_published(std::uint32_t stream,
+                                                       std::uint32_t correlation,
+                                                       std::uint8_t level,
+                                                       std::span<const std::byte> metadata) {
+  return core_->send_published(stream, correlation, level, metadata);
+}
+std::expected<Sent, SendError> Session::send_event(std::uint32_t stream, std::uint32_t sequence,
+                                                   const Outgoing& event) {
+  return core_->send_event(stream, sequence, event);
+}
 std::expected<Sent, SendError> Session::send_data(std::uint32_t stream, const Outgoing& data,
                                                   bool more) {
   return core_->send_data(stream, data, more);

@@ -56,7 +56,7 @@ enum class SendError : std::uint8_t {
 // its bytes stay with the session, and EventType::flushed follows when the last of them was
 // scheduled. Without `waiting` no event follows.
 struct Sent {
-  std::uint32_t correlation = 0;  // Of a request, else 0.
+  std::uint32_t correlation = 0;  // Of a request, acknowledged message or event, else 0.
   bool waiting = false;
 };
 
@@ -119,6 +119,19 @@ class Session {
   // Answers a request of the peer. `unknown`: it was answered before or is over; drop the answer.
   std::expected<Sent, SendError> send_response(std::uint32_t stream, std::uint32_t correlation,
                                                const Outgoing& response);
+  // Sends a message on a `publish` stream of this side. With `ack` exactly one published or
+  // request_failed event with the cookie follows, whatever happens, and until then it counts as a
+  // request in flight. Without, nothing follows.
+  std::expected<Sent, SendError> send_publish(std::uint32_t stream, const Outgoing& message,
+                                              bool ack);
+  // Answers a publish event that has a correlation: the level that was reached, or 0 and a STATUS
+  // in `metadata`. `unknown`: it was answered before or is over; drop the answer.
+  std::expected<void, SendError> send_published(std::uint32_t stream, std::uint32_t correlation,
+                                                std::uint8_t level,
+                                                std::span<const std::byte> metadata = {});
+  // Sends a message on a `subscribe` stream of the peer, with its number in the subscription.
+  std::expected<Sent, SendError> send_event(std::uint32_t stream, std::uint32_t sequence,
+                                            const Outgoing& event);
   // Sends a message, or with `more` a part of one, on a `stream` stream.
   std::expected<Sent, SendError> send_data(std::uint32_t stream, const Outgoing& data,
                                            bool more = false);
@@ -130,7 +143,8 @@ class Session {
   // requests fail, the peer's are abandoned. Ignored if the stream is over.
   void reset(std::uint32_t stream, CloseCode code, std::string_view text = {});
   // Asks the peer to give up a request of this side; its response still comes. A request of which
-  // not every byte has left fails at once, not executed. Idempotent; ignored if it is over.
+  // not every byte has left fails at once, not executed. Idempotent; ignored if it is over. A
+  // published message whose first byte has left cannot be given up: nothing happens.
   void cancel(std::uint32_t stream, std::uint32_t correlation);
   // Sends PING; EventType::pong brings the token back.
   void ping(std::uint64_t token);

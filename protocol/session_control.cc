@@ -71,7 +71,7 @@ bool SessionCore::on_end(const FrameHeader& header, Body body, std::uint32_t slo
   }
   Event& event = begin_event(EventType::end, stream);
   event.metadata = control_metadata(header, body);
-  if (stream.kind == StreamKind::call) {
+  if (stream.kind != StreamKind::stream) {
     if (stream.local) {
       // The peer answers no more: what it owes is lost, and nothing more can be asked.
       while (stream.outgoing.first != FlatIndex::kNone) {
@@ -79,7 +79,7 @@ bool SessionCore::on_end(const FrameHeader& header, Body body, std::uint32_t slo
                      Outcome::maybe_executed);
       }
       if (!stream.local_ended) queue_end(slot, {});
-    } else {
+    } else if (stream.kind != StreamKind::subscribe) {
       end_if_answered(slot);
     }
   }

@@ -1,6 +1,7 @@
 // The state behind Session. Private to this folder. One file of functions per concern:
 //   session_receive.cc   bytes to frames, the order of checks, dispatch
 //   session_messages.cc  message frames: fragments, requests, responses, data
+//   session_publish.cc   publish/subscribe: what it sends, answers and turns down
 //   session_control.cc   STREAM_OPEN, END, RESET, CANCEL, CREDIT, STREAM_LIMIT, PING, GOAWAY
 //   session_hello.cc     HELLO and HELLO_ACK
 //   session_send.cc      what the owner sends; messages that wait for credit
@@ -42,6 +43,12 @@ class SessionCore {
   std::expected<Sent, SendError> send_notify(std::uint32_t id, const Outgoing& notify);
   std::expected<Sent, SendError> send_response(std::uint32_t id, std::uint32_t correlation,
                                                const Outgoing& response);
+  std::expected<Sent, SendError> send_publish(std::uint32_t id, const Outgoing& message, bool ack);
+  std::expected<void, SendError> send_published(std::uint32_t id, std::uint32_t correlation,
+                                                std::uint8_t level,
+                                                std::span<const std::byte> metadata);
+  std::expected<Sent, SendError> send_event(std::uint32_t id, std::uint32_t sequence,
+                                            const Outgoing& event);
   std::expected<Sent, SendError> send_data(std::uint32_t id, const Outgoing& data, bool more);
   std::expected<void, SendError> send_end(std::uint32_t id, std::span<const std::byte> metadata);
   void reset(std::uint32_t id, CloseCode code, std::string_view text);
@@ -95,6 +102,11 @@ class SessionCore {
   }
 
   // session_messages.cc
+  // Whether the sender waits for an answer with the frame's correlation id.
+  static bool asks(const FrameHeader& header) {
+    return header.type == FrameType::request ||
+           (header.type == FrameType::publish && header.correlation != 0);
+  }
   struct Incoming {
     const FrameHeader& header;
     Body payload{};
@@ -119,6 +131,13 @@ class SessionCore {
   void take_back(Stream& stream, std::uint32_t bytes);
   void grant(Stream& stream);
   void shed_largest_holder();
+
+  // session_publish.cc
+  void refuse_published(const FrameHeader& header, std::uint32_t slot, StatusCode code,
+                        std::string_view text);
+  void answer_published(std::uint32_t slot, std::uint32_t correlation, std::uint8_t level,
+                        Body metadata);
+  bool on_published(const FrameHeader& header, Body body, std::uint32_t slot);
 
   // session_control.cc
   bool on_stream_open(const FrameHeader& header, Body body);
@@ -147,6 +166,8 @@ class SessionCore {
   std::expected<Sent, SendError> send_message(std::uint32_t slot, const FrameHeader& header,
                                               const Outgoing& message,
                                               std::uint32_t request = FlatIndex::kNone);
+  std::expected<Sent, SendError> send_asking(std::uint32_t slot, FrameType type,
+                                             const Outgoing& message);
   std::expected<Sent, SendError> send_answer(std::uint32_t slot, std::uint32_t correlation,
                                              const Outgoing& answer);
   void push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload);

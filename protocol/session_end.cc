@@ -58,7 +58,6 @@ bool SessionCore::next_queued_event() {
 bool SessionCore::report_failed(Request& request) {
   begin_event(EventType::request_failed, streams[request.stream_slot]);
   event_.stream = request.stream;
-  event_.kind = StreamKind::call;
   event_.correlation = request.correlation;
   event_.cookie = request.cookie;
   event_.code = request.code;
@@ -234,11 +233,12 @@ void SessionCore::drain(Duration grace, Instant now) {
   end_call_streams();
 }
 
-// No more requests on the call streams of this side: the peer drains, or this side does.
+// Nothing more is asked, published or subscribed to on the streams of this side: the peer drains,
+// or this side does. A `stream` goes on to its end.
 void SessionCore::end_call_streams() {
   for (std::uint32_t slot = 0; slot < streams.slot_count(); ++slot) {
     const Stream& stream = streams[slot];
-    const bool mine = stream.id != 0 && stream.local && stream.kind == StreamKind::call;
+    const bool mine = stream.id != 0 && stream.local && stream.kind != StreamKind::stream;
     if (mine && !stream.over && !stream.local_ended) queue_end(slot, {});
   }
 }

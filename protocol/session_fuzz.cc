@@ -34,18 +34,31 @@ void react(Session& session, const Event& event) {
       }
       session.consume(event.stream, event.cost);
       break;
+    case EventType::publish:
+      if (event.correlation % 4 == 1) {
+        (void)session.send_published(event.stream, event.correlation, 1);
+      }
+      session.consume(event.stream, event.cost);
+      break;
+    case EventType::event:
     case EventType::response:
     case EventType::notify:
       session.consume(event.stream, event.cost);
       break;
     case EventType::abandoned:
     case EventType::cancel:
-      (void)session.send_response(event.stream, event.correlation, {});
+      if (event.kind == StreamKind::publish) {
+        (void)session.send_published(event.stream, event.correlation, 0);
+      } else {
+        (void)session.send_response(event.stream, event.correlation, {});
+      }
       break;
     case EventType::stream_opened:
       if (event.stream % 16 == 15) session.reset(event.stream, CloseCode::refused, "no");
-      if (event.kind == StreamKind::publish || event.kind == StreamKind::subscribe) {
-        session.reset(event.stream, CloseCode::feature);
+      if (event.kind == StreamKind::subscribe) {
+        for (std::uint32_t sequence = 1; sequence < 4; ++sequence) {
+          (void)session.send_event(event.stream, sequence, {.payload = event.metadata.bytes()});
+        }
       }
       break;
     case EventType::end:
@@ -54,6 +67,10 @@ void react(Session& session, const Event& event) {
     case EventType::ready: {
       const auto stream = session.open_stream(StreamKind::call, 0, {}, 1);
       if (stream) (void)session.send_request(*stream, {});
+      const auto publish = session.open_stream(StreamKind::publish, 0, {}, 2);
+      if (publish) (void)session.send_publish(*publish, {}, /*ack=*/true);
+      if (publish) (void)session.send_publish(*publish, {}, /*ack=*/false);
+      (void)session.open_stream(StreamKind::subscribe, kStreamOptionDropNewest, {}, 3);
       break;
     }
     default:

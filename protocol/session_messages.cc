@@ -41,7 +41,7 @@ bool SessionCore::on_message(const FrameHeader& header, Body body, std::uint32_t
 // waits for it any more.
 bool SessionCore::check_correlation(Incoming& message, Stream& stream) {
   const FrameHeader& header = message.header;
-  if (header.type == FrameType::request) {
+  if (asks(header)) {
     if (header.correlation <= stream.correlation_taken) return false;
     stream.correlation_taken = header.correlation;
   } else if (header.type == FrameType::response) {
@@ -53,8 +53,7 @@ bool SessionCore::check_correlation(Incoming& message, Stream& stream) {
   return true;
 }
 
-// A part of a message. Parts of calls are put together here; those of data are passed on as they
-// come.
+// A part of a message. Parts of data are passed on as they come, all others are put together here.
 bool SessionCore::on_fragment(Incoming& message, std::uint32_t slot) {
   Stream& stream = streams[slot];
   const bool first = !stream.receiving;
@@ -67,7 +66,7 @@ bool SessionCore::on_fragment(Incoming& message, std::uint32_t slot) {
     stream.refusing = message.late;
   }
   stream.incomplete_payload += message.payload.size();
-  if (stream.kind != StreamKind::call) return on_data_fragment(message, slot);
+  if (stream.kind == StreamKind::stream) return on_data_fragment(message, slot);
   if (first && !stream.refusing) {
     stream.assembly = std::make_unique<Assembly>();
     const auto bytes = message.metadata.bytes();
@@ -83,6 +82,7 @@ bool SessionCore::on_fragment(Incoming& message, std::uint32_t slot) {
     refuse(message.header, slot, StatusCode::resource_exhausted, "too many bytes held");
     stream.refusing = true;
   }
+  if (stream.over) return false;
   if (stream.refusing) {
     stream.assembly.reset();
     take_back(stream, static_cast<std::uint32_t>(std::exchange(stream.incomplete_cost, 0)));
@@ -108,7 +108,7 @@ bool SessionCore::on_data_fragment(Incoming& message, std::uint32_t slot) {
   return deliver(message, slot);
 }
 
-// The last part of a call message has come: it is delivered as if it had come whole.
+// The last part of a message has come: it is delivered as if it had come whole.
 bool SessionCore::deliver_assembled(const FrameHeader& header, std::uint32_t slot) {
   Stream& stream = streams[slot];
   delivered_ = std::move(stream.assembly);
@@ -116,7 +116,7 @@ bool SessionCore::deliver_assembled(const FrameHeader& header, std::uint32_t slo
                    .payload = delivered_->payload,
                    .cost = static_cast<std::uint32_t>(std::exchange(stream.incomplete_cost, 0)),
                    .admitted = true};
-  if (header.type == FrameType::request) {
+  if (asks(header)) {
     message.request = incoming.find(stream.id, header.correlation);
   } else if (header.type == FrameType::response) {
     message.request = outgoing.find(stream.id, header.correlation);
@@ -136,7 +136,7 @@ bool SessionCore::admit(Incoming& message, std::uint32_t slot) {
     refuse(header, slot, StatusCode::unimplemented, "metadata key not understood");
     return false;
   }
-  if (header.type != FrameType::request) return true;
+  if (!asks(header)) return true;
   Stream& stream = streams[slot];
   if (incoming.size() >= config.limits.requests_in_flight_max) {
     refuse(header, slot, StatusCode::resource_exhausted, "too many requests in flight");
@@ -162,6 +162,8 @@ void SessionCore::refuse(const FrameHeader& header, std::uint32_t slot, StatusCo
   } else if (header.type == FrameType::response) {
     const std::uint32_t at = outgoing.find(stream.id, header.correlation);
     if (at != FlatIndex::kNone) fail_request(at, code, CloseCode::none, Outcome::executed);
+  } else if (header.type != FrameType::notify) {
+    refuse_published(header, slot, code, text);
   }
 }
 
@@ -169,7 +171,7 @@ bool SessionCore::deliver(Incoming& message, std::uint32_t slot) {
   Stream& stream = streams[slot];
   const FrameHeader& header = message.header;
   bool refused = message.late;
-  if (!refused && stream.kind == StreamKind::call) {
+  if (!refused && stream.kind != StreamKind::stream) {
     if (message.payload.size() > config.limits.call_message_bytes_max) {
       refuse(header, slot, StatusCode::resource_exhausted, "message too large");
       refused = true;
@@ -177,12 +179,12 @@ bool SessionCore::deliver(Incoming& message, std::uint32_t slot) {
       refused = !admit(message, slot);
     }
   }
-  if (!refused && stream.kind != StreamKind::call && message.unimplemented) {
+  if (!refused && stream.kind == StreamKind::stream && message.unimplemented) {
     reset(stream.id, CloseCode::bad_metadata, "metadata key not understood");
     return false;
   }
   if (refused) {
-    take_back(stream, message.cost);
+    if (!stream.over) take_back(stream, message.cost);
     return false;
   }
   if (held > config.limits.held_bytes_max) shed_largest_holder();
@@ -205,6 +207,13 @@ bool SessionCore::deliver(Incoming& message, std::uint32_t slot) {
       return true;
     case FrameType::notify:
       event.type = EventType::notify;
+      return true;
+    case FrameType::publish:
+      event.type = EventType::publish;
+      if (header.correlation != 0) incoming[message.request].incomplete = false;
+      return true;
+    case FrameType::event:
+      event.type = EventType::event;
       return true;
     default:
       event.more = header.more();

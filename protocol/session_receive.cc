@@ -243,6 +243,8 @@ bool SessionCore::dispatch_stream(const FrameHeader& header, Body body) {
       return on_reset(header, body, slot);
     case FrameType::cancel:
       return on_cancel(header, slot);
+    case FrameType::published:
+      return on_published(header, body, slot);
     case FrameType::credit:
       return on_credit(header, body, slot);
     default:

@@ -102,7 +102,7 @@ std::expected<Stream*, SendError> SessionCore::sendable(std::uint32_t id, Stream
                                                           : SendError::closed);
   }
   const std::uint64_t payload_max =
-      kind == StreamKind::call ? peer.call_message_bytes_max : peer.stream_message_bytes_max;
+      kind == StreamKind::stream ? peer.stream_message_bytes_max : peer.call_message_bytes_max;
   if (message.metadata.size() > kMetadataBytes || message.payload.size() > payload_max) {
     return std::unexpected(SendError::too_large);
   }
@@ -116,18 +116,23 @@ std::expected<Sent, SendError> SessionCore::send_request(std::uint32_t id,
                                                          const Outgoing& request) {
   const auto stream = sendable(id, StreamKind::call, /*opener=*/true, request);
   if (!stream) return std::unexpected(stream.error());
+  return send_asking(streams.find(id), FrameType::request, request);
+}
+
+// Sends a message with the next correlation id of its stream, and waits for its answer.
+std::expected<Sent, SendError> SessionCore::send_asking(std::uint32_t slot, FrameType type,
+                                                        const Outgoing& message) {
   if (outgoing.size() >= peer.requests_in_flight_max) {
     return std::unexpected(SendError::in_flight_max);
   }
-  if ((*stream)->correlation_sent == 0xFFFFFFFF) return std::unexpected(SendError::exhausted);
-  const std::uint32_t slot = streams.find(id);
-  const std::uint32_t correlation = ++(*stream)->correlation_sent;
-  const std::uint32_t at = outgoing.insert((*stream)->outgoing, id, correlation);
-  outgoing[at].cookie = request.cookie;
+  Stream& stream = streams[slot];
+  if (stream.correlation_sent == 0xFFFFFFFF) return std::unexpected(SendError::exhausted);
+  const std::uint32_t correlation = ++stream.correlation_sent;
+  const std::uint32_t at = outgoing.insert(stream.outgoing, stream.id, correlation);
+  outgoing[at].cookie = message.cookie;
   outgoing[at].stream_slot = slot;
-  const FrameHeader header{
-      .type = FrameType::request, .qos = request.qos, .correlation = correlation};
-  const auto sent = send_message(slot, header, request, at);
+  const FrameHeader header{.type = type, .qos = message.qos, .correlation = correlation};
+  const auto sent = send_message(slot, header, message, at);
   if (!sent) {
     --streams[slot].correlation_sent;
     outgoing.erase(streams[slot].outgoing, at);
@@ -445,9 +450,9 @@ void SessionCore::cancel(std::uint32_t id, std::uint32_t correlation) {
   if (at == FlatIndex::kNone || outgoing[at].cancelled) return;
   Request& request = outgoing[at];
   Stream& stream = streams[request.stream_slot];
-  if (stream.over) return;
-  request.cancelled = true;
   const bool left = request.started && output.departed(request.first);
+  if (stream.over || (left && stream.kind == StreamKind::publish)) return;
+  request.cancelled = true;
   if (request.started && !(request.queued && output.departed(request.last))) {
     stream.send_used -= output.drop(request.last.lane, id, correlation);
   }

@@ -39,6 +39,7 @@ boost::json::object describe_metadata(const MetadataView& metadata) {
   fields["outcome"] = to_string(status.outcome);
   if (const auto service = metadata.service()) fields["service"] = *service;
   if (const auto method = metadata.method()) fields["method"] = *method;
+  if (const auto subject = metadata.subject()) fields["subject"] = *subject;
   if (const auto deadline = metadata.deadline()) fields["deadline_ns"] = deadline->count();
   boost::json::array pairs;
   metadata.for_each_pair([&pairs](std::string_view name, std::string_view value) {

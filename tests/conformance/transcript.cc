@@ -22,7 +22,8 @@ constexpr std::size_t kGatherBytes = 128 * 1024;
 // Frames a session may send at any time; a transcript names them only where they matter.
 const std::set<std::string_view> kUnprompted = {"credit", "stream_limit", "ping", "ignorable"};
 // Events that bring a message: one that no step expects is a failure.
-const std::set<std::string_view> kMessages = {"request", "notify", "data", "response"};
+const std::set<std::string_view> kMessages = {"request", "notify",    "data", "response",
+                                              "publish", "published", "event"};
 
 SessionConfig config_of(const boost::json::object& file) {
   SessionConfig config;
@@ -57,6 +58,12 @@ std::string_view name_of(EventType type) {
       return "request_failed";
     case EventType::notify:
       return "notify";
+    case EventType::publish:
+      return "publish";
+    case EventType::published:
+      return "published";
+    case EventType::event:
+      return "event";
     case EventType::data:
       return "data";
     case EventType::end:
@@ -87,6 +94,8 @@ boost::json::object describe(const Event& event) {
       {"payload", hex_of(event.payload)}, {"payload_bytes", event.payload.size()}};
   if (const auto service = event.metadata.service()) fields["service"] = *service;
   if (const auto method = event.metadata.method()) fields["method"] = *method;
+  if (const auto subject = event.metadata.subject()) fields["subject"] = *subject;
+  if (event.type == EventType::published) fields["level"] = event.level;
   const Status status = event.metadata.status().value_or(Status{});
   const bool failed = event.type == EventType::request_failed;
   fields["status"] = to_string(failed ? event.status : status.code);
@@ -110,7 +119,7 @@ Bytes payload_of(const boost::json::object& action) {
   return {};
 }
 
-// Metadata that an action asks for: service, method, status.
+// Metadata that an action asks for: service, method, subject, status.
 std::span<const std::byte> metadata_of(const boost::json::object& action,
                                        std::span<std::byte> buffer) {
   MetadataWriter writer(buffer);
@@ -118,6 +127,8 @@ std::span<const std::byte> metadata_of(const boost::json::object& action,
   const std::string method = text_of(action, "method");
   if (!service.empty()) writer.service(service);
   if (!method.empty()) writer.method(method);
+  const std::string subject = text_of(action, "subject");
+  if (!subject.empty()) writer.put(MetadataKey::subject, subject);
   if (action.contains("status")) {
     writer.status({.code = named<StatusCode>(text_of(action, "status"), 17)});
   }
@@ -209,6 +220,16 @@ void Transcript::act(const boost::json::object& action) {
   } else if (what == "respond") {
     const auto correlation = static_cast<std::uint32_t>(number_of(action, "correlation"));
     EXPECT_TRUE(session_.send_response(stream, correlation, message).has_value());
+  } else if (what == "publish") {
+    const bool ack = action.contains("ack") && action.at("ack").as_bool();
+    EXPECT_TRUE(session_.send_publish(stream, message, ack).has_value());
+  } else if (what == "published") {
+    const auto correlation = static_cast<std::uint32_t>(number_of(action, "correlation"));
+    const auto level = static_cast<std::uint8_t>(number_of(action, "level"));
+    EXPECT_TRUE(session_.send_published(stream, correlation, level, message.metadata).has_value());
+  } else if (what == "event") {
+    const auto sequence = static_cast<std::uint32_t>(number_of(action, "sequence"));
+    EXPECT_TRUE(session_.send_event(stream, sequence, message).has_value());
   } else if (what == "data") {
     EXPECT_TRUE(session_.send_data(stream, message).has_value());
   } else if (what == "end") {

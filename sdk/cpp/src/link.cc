@@ -48,6 +48,11 @@ void Link::on_event(transport::Connection&, const protocol::Event& event) {
     case protocol::EventType::data:
       if (event.user != 0) StreamUser::of(event.user)->on_data(*this, event);
       return;
+    case protocol::EventType::publish:
+      return;  // Never asked for: its streams are not taken.
+    case protocol::EventType::published:
+    case protocol::EventType::event:
+      return;
     case protocol::EventType::end:
       if (event.user != 0) StreamUser::of(event.user)->on_end(*this, event);
       return;
