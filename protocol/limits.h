@@ -2,6 +2,7 @@
 // them: docs/spec/session.md, "Limits".
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -32,9 +33,13 @@ struct SessionLimits {
   Duration stall_timeout = kStallTimeoutDefault;
 };
 
+// Shares of the classes while they compete, by class; only the ratios count.
+using ClassWeights = std::array<std::uint32_t, 5>;
+
 // How to open a session.
 struct SessionConfig {
   SessionLimits limits{};
+  ClassWeights shares = kClassWeights;   // Of what this side sends; all but critical's above 0.
   std::string agent = "valkyrie";        // Name and version for the peer's logs.
   std::string node_id;                   // Acceptor: told to the dialer; may be empty.
   std::string token;                     // Dialer: credential for the node; may be empty.

@@ -12,6 +12,9 @@ namespace {
 // Bytes a class may send per round and unit of its weight.
 constexpr std::int64_t kQuantumBytes = 1024;
 
+constexpr auto kCritical = static_cast<std::size_t>(QosClass::critical);
+constexpr auto kSystem = static_cast<std::size_t>(QosClass::system);
+
 // First header byte of a frame that was taken out of the queue.
 constexpr std::byte kDropped{0};
 
@@ -19,7 +22,8 @@ std::uint32_t load_u32(const std::byte* at) { return load_big_endian<std::uint32
 
 }  // namespace
 
-OutputQueue::OutputQueue(BufferPool& pool) : pool_(pool), lanes_(2) {}
+OutputQueue::OutputQueue(BufferPool& pool, const ClassWeights& weights)
+    : pool_(pool), lanes_(2), weights_(weights) {}
 
 OutputQueue::~OutputQueue() {
   drop_all(/*control_too=*/true);
@@ -90,6 +94,7 @@ Ticket OutputQueue::push(std::uint16_t index, const FrameHeader& header,
   }
   lane.pushed += size;
   queued_ += size;
+  if (lane.frames == 0) lane.waits_since = frames_chosen_;
   ++lane.frames;
   ++frames_queued_;
   if (index > kOpenLane) ++frames_in_class_[lane.qos_class];
@@ -188,22 +193,33 @@ OutputQueue::Lane* OutputQueue::choose_in_class(std::size_t qos_class) {
     while (lane.frames > 0 && head_of(lane).dropped) take(lane, /*keep=*/false);
     if (lane.frames == 0 || unopened(head_of(lane).stream)) continue;
     if (urgent == nullptr || lane.urgency < urgent->urgency) urgent = &lane;
-    if (longest == nullptr || lane.served_at < longest->served_at) longest = &lane;
+    if (longest == nullptr || lane.waits_since < longest->waits_since) longest = &lane;
   }
   const bool for_longest = since_longest_[qos_class] + 1u >= kLongestWaiterInterval;
   return for_longest ? longest : urgent;
 }
 
-// Deficit round robin over the classes but critical. Critical frames beyond their share compete
-// as system.
+// The frame of the class whose turn it is. Critical frames beyond their tenth divide the turns of
+// system with those of system, byte by byte, so that neither starves the other.
+OutputQueue::Lane* OutputQueue::choose_for_turn() {
+  Lane* lane = choose_in_class(turn_);
+  if (turn_ != kSystem) return lane;
+  Lane* critical = choose_in_class(kCritical);
+  if (critical == nullptr || lane == nullptr) {
+    critical_lead_ = 0;
+    return critical != nullptr ? critical : lane;
+  }
+  return critical_lead_ <= 0 ? critical : lane;
+}
+
+// Deficit round robin over the classes but critical.
 OutputQueue::Lane* OutputQueue::choose_by_deficit() {
   const auto next_turn = [this] {
-    turn_ = turn_ + 1 == kClasses ? 1 : turn_ + 1;
+    turn_ = turn_ + 1 == kClasses ? kSystem : turn_ + 1;
     turn_charged_ = false;
   };
   for (std::size_t idle = 0; idle + 1 < kClasses;) {
-    Lane* lane = turn_ == 1 ? choose_in_class(0) : nullptr;
-    if (lane == nullptr) lane = choose_in_class(turn_);
+    Lane* lane = choose_for_turn();
     if (lane == nullptr) {
       deficit_[turn_] = 0;
       next_turn();
@@ -213,16 +229,19 @@ OutputQueue::Lane* OutputQueue::choose_by_deficit() {
     const Head head = head_of(*lane);
     if (!affordable(*lane, head)) {
       // The connection credit is for this frame next; only critical frames need none.
-      lane = choose_in_class(0);
-      return lane;
+      return choose_in_class(kCritical);
     }
     idle = 0;
     if (!turn_charged_) {
-      deficit_[turn_] += kClassWeights[turn_] * kQuantumBytes;
+      deficit_[turn_] += weights_[turn_] * kQuantumBytes;
       turn_charged_ = true;
     }
     if (deficit_[turn_] >= head.size) {
       deficit_[turn_] -= head.size;
+      if (turn_ == kSystem) {
+        const std::int64_t size = head.size;
+        critical_lead_ += lane->qos_class == kCritical ? size : -size;
+      }
       return lane;
     }
     next_turn();
@@ -232,10 +251,12 @@ OutputQueue::Lane* OutputQueue::choose_by_deficit() {
 
 OutputQueue::Lane* OutputQueue::choose() {
   if (Lane* control = sendable(&lanes_[kControlLane])) return control;
+  critical_by_right_ = true;
   if (Lane* opens = sendable(&lanes_[kOpenLane])) return opens;
-  if (frames_in_class_[0] > 0 && critical_allowance_ > 0) {
-    if (Lane* critical = choose_in_class(0)) return critical;
+  if (frames_in_class_[kCritical] > 0 && critical_allowance_ > 0) {
+    if (Lane* critical = choose_in_class(kCritical)) return critical;
   }
+  critical_by_right_ = false;
   return choose_by_deficit();
 }
 
@@ -271,7 +292,7 @@ void OutputQueue::take(Lane& lane, bool keep) {
 
 void OutputQueue::account(Lane& lane, const Head& head, bool is_class_lane) {
   ++frames_chosen_;
-  lane.served_at = frames_chosen_;
+  lane.waits_since = frames_chosen_;
   if (!head.credited) return;
   const bool critical = is_class_lane
                             ? lane.qos_class == 0
@@ -287,9 +308,10 @@ void OutputQueue::charge(std::uint64_t bytes, std::uint32_t frames, bool critica
   credited_frames_ += frames;
   if (!critical) connection_credit_ -= bytes;
   const auto size = static_cast<std::int64_t>(bytes);
-  critical_allowance_ += size * kCriticalSharePercent / 100 - (critical ? size : 0);
-  critical_allowance_ =
-      std::clamp(critical_allowance_, std::int64_t{0}, std::int64_t{kCriticalBurstBytes});
+  critical_allowance_ += size * kCriticalSharePercent / 100;
+  // What went as system has paid there.
+  if (critical && critical_by_right_) critical_allowance_ -= size;
+  critical_allowance_ = std::min(critical_allowance_, std::int64_t{kCriticalBurstBytes});
 }
 
 // The usual case needs no choice: all that waits is in one lane and may go. Its frames are not
@@ -305,7 +327,7 @@ bool OutputQueue::take_all(Lane& lane, std::size_t budget) {
   }
   charge(lane.credited_bytes, lane.credited_frames, critical);
   frames_chosen_ += lane.frames;
-  lane.served_at = frames_chosen_;
+  lane.waits_since = frames_chosen_;
   lane.departed = lane.pushed;
   frames_in_class_[lane.qos_class] -= lane.frames;
   lane.frames = lane.credited_frames = 0;

@@ -12,6 +12,7 @@
 #include "protocol/buffer_pool.h"
 #include "protocol/constants.h"
 #include "protocol/frame.h"
+#include "protocol/limits.h"
 
 namespace valkyrie::protocol {
 
@@ -33,8 +34,9 @@ class OutputQueue {
   static constexpr std::uint16_t kControlLane = 0;
   static constexpr std::uint16_t kOpenLane = 1;
 
-  // Keeps a reference to `pool`.
-  explicit OutputQueue(BufferPool& pool);
+  // Keeps a reference to `pool`. `weights` are the shares of the classes under competition, of
+  // which only the ratios count; that of `critical` is not looked at, the others are above 0.
+  explicit OutputQueue(BufferPool& pool, const ClassWeights& weights = kClassWeights);
   ~OutputQueue();
   OutputQueue(const OutputQueue&) = delete;
   OutputQueue& operator=(const OutputQueue&) = delete;
@@ -90,7 +92,7 @@ class OutputQueue {
     std::uint32_t frames = 0;          // Queued, dropped ones too.
     std::uint64_t pushed = 0;          // Bytes ever queued.
     std::uint64_t departed = 0;        // Bytes ever chosen or dropped.
-    std::uint64_t served_at = 0;       // frames_chosen_ when it was last served.
+    std::uint64_t waits_since = 0;     // frames_chosen_ when it was last served or became busy.
     std::uint64_t credited_bytes = 0;  // Of the queued frames, those that cost credit.
     std::uint32_t credited_frames = 0;
     std::uint8_t qos_class = 0;
@@ -113,11 +115,11 @@ class OutputQueue {
   std::byte* reserve(Lane& lane, std::uint16_t index, std::uint32_t size);
   void append(Lane& lane, std::uint16_t index, std::span<const std::byte> bytes);
   [[nodiscard]] Head head_of(Lane& lane);
-  void skip_dropped(Lane& lane);
   [[nodiscard]] bool affordable(const Lane& lane, const Head& head) const;
   [[nodiscard]] bool unopened(std::uint32_t stream);
   Lane* choose();
   Lane* choose_in_class(std::size_t qos_class);
+  Lane* choose_for_turn();
   Lane* choose_by_deficit();
   Lane* sendable(Lane* lane);
   void take(Lane& lane, bool keep);
@@ -138,7 +140,10 @@ class OutputQueue {
   std::uint64_t connection_credit_ = 0;
   std::uint64_t frames_chosen_ = 0;
   std::uint64_t credited_frames_ = 0;
-  std::int64_t critical_allowance_ = kCriticalBurstBytes;
+  const ClassWeights weights_;
+  std::int64_t critical_allowance_ = kCriticalBurstBytes;  // Below 0: one frame was longer.
+  bool critical_by_right_ = false;                         // The frame just chosen is.
+  std::int64_t critical_lead_ = 0;  // Bytes it is ahead of `system` in the share they divide.
   std::array<std::int64_t, kClasses> deficit_{};
   std::array<std::uint32_t, kClasses> frames_in_class_{};
   std::array<std::uint8_t, kClasses> since_longest_{};

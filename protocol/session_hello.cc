@@ -30,7 +30,7 @@ SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferP
                          Instant now)
     : role(its_role),
       config(its_config),
-      output(pool),
+      output(pool, config.shares),
       now_(now),
       control_budget_(config.limits.control_frames_burst, config.limits.control_frames_per_second,
                       now),
