@@ -146,7 +146,9 @@ bool Session::writable(std::uint32_t stream) const {
 std::size_t Session::stream_count() const { return core_->streams.size(); }
 std::size_t Session::requests_in_flight() const { return core_->outgoing.size(); }
 std::uint64_t Session::held_bytes() const { return core_->held; }
-std::uint64_t Session::queued_bytes() const { return core_->output.bytes() + core_->waiting_bytes; }
+std::uint64_t Session::queued_bytes() const {
+  return core_->output.bytes() + core_->waiting_bytes + core_->relayed_bytes;
+}
 SessionStats Session::stats() const { return core_->stats(); }
 
 SessionStats SessionCore::stats() const {

@@ -66,6 +66,9 @@ struct Outgoing {
   std::span<const std::byte> payload{};
   std::uint8_t qos = kQosDefault;  // Class and urgency. For a response the request's counts.
   std::uint64_t cookie = 0;        // Comes back in response, request_failed and flushed events.
+  // Data of a stream that is passed on for a peer whose own credit bounds it: it may wait beyond
+  // queued_bytes_max, up to held_bytes_max, and what waits so is in nobody else's way.
+  bool relayed = false;
 };
 
 // Counters since the start, for metrics and tests.

@@ -77,6 +77,7 @@ class SessionCore {
   RequestTable incoming;
   std::uint64_t held = 0;  // Bytes received and not consumed, all streams.
   std::uint64_t waiting_bytes = 0;
+  std::uint64_t relayed_bytes = 0;  // That wait too: see Outgoing::relayed.
 
   // Token of the PINGs that the session sends by itself; its PONGs are no events.
   static constexpr std::uint64_t kKeepaliveToken = 0x6B656570'616C6976;
@@ -180,6 +181,10 @@ class SessionCore {
   void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);
+  [[nodiscard]] std::uint64_t& waiting_account(bool relayed) {
+    return relayed ? relayed_bytes : waiting_bytes;
+  }
+  [[nodiscard]] std::uint64_t output_max(bool relayed) const;
   bool drop_queued(Stream& stream);
   void forget_waiting(Stream& stream);
   void note_request(Stream& stream, std::uint32_t correlation, Ticket ticket, bool whole);

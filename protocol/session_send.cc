@@ -14,6 +14,9 @@ namespace {
 // Least payload of a part of a message, if there is that much: crumbs cost more than they carry.
 constexpr std::uint64_t kPartBytesMin = 1024;
 
+// What relayed data may fill of the output: calls shall find room beside it.
+constexpr std::uint64_t kRelayedShareOfOutput = 4;
+
 }  // namespace
 
 void SessionCore::push_control(FrameType type, std::uint32_t stream, std::uint32_t correlation,
@@ -198,6 +201,12 @@ std::expected<Sent, SendError> SessionCore::send_data(std::uint32_t id, const Ou
   return send_message(streams.find(id), header, data);
 }
 
+// Bytes in the output above which a message waits.
+std::uint64_t SessionCore::output_max(bool relayed) const {
+  return relayed ? config.limits.queued_bytes_max / kRelayedShareOfOutput
+                 : config.limits.queued_bytes_max;
+}
+
 // Queues a message, whole if credit and room allow it, else behind what waits on its stream.
 std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
                                                          const FrameHeader& header,
@@ -206,9 +215,10 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   Stream& stream = streams[slot];
   const std::size_t body = message.metadata.size() + message.payload.size();
   const std::uint64_t size = kHeaderBytes + body;
-  const std::uint64_t queued = output.bytes() + waiting_bytes;
+  std::uint64_t& account = waiting_account(message.relayed);
+  const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes);
   if (!stream.waiting && body <= body_max() && stream.send_used + size <= stream.send_allowed &&
-      queued + size <= config.limits.queued_bytes_max) {
+      queued + size <= output_max(message.relayed)) {
     push_frame(stream, header, message.metadata, message.payload);
     if (request != FlatIndex::kNone) {
       outgoing[request].first = outgoing[request].last = stream.last_ticket;
@@ -217,9 +227,9 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
     return Sent{.correlation = header.correlation};
   }
   // One message may always wait, however long.
-  if (waiting_bytes > 0 && queued + size > config.limits.queued_bytes_max) {
-    return std::unexpected(SendError::queue_full);
-  }
+  const bool full = message.relayed ? account + size > config.limits.held_bytes_max
+                                    : queued + size > config.limits.queued_bytes_max;
+  if (account > 0 && full) return std::unexpected(SendError::queue_full);
   auto waiting = std::make_unique<WaitingMessage>();
   waiting->bytes.reserve(body);
   waiting->bytes.assign(message.metadata.begin(), message.metadata.end());
@@ -232,7 +242,8 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   waiting->type = header.type;
   waiting->qos = header.qos;
   waiting->more = header.more();
-  waiting_bytes += body;
+  waiting->relayed = message.relayed;
+  account += body;
   WaitingMessage* const added = waiting.get();
   (stream.waiting ? stream.waiting_last->next : stream.waiting) = std::move(waiting);
   stream.waiting_last = added;
@@ -275,6 +286,7 @@ bool SessionCore::pump(std::uint32_t slot) {
                                .body_bytes = static_cast<std::uint32_t>(message.bytes.size())};
       stream.last_ticket = output.push(lane_of(stream, stream.qos), header, message.bytes, {});
       stream.end_queued = true;
+      waiting_bytes -= message.bytes.size();
       pop_waiting(stream);
       end_stall(slot);
       close_if_done(slot);
@@ -293,7 +305,7 @@ bool SessionCore::pump(std::uint32_t slot) {
 // Queues the next parts of a message; true when its last byte is queued.
 bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& message) {
   for (;;) {
-    if (output.bytes() >= config.limits.queued_bytes_max) {
+    if (output.bytes() >= output_max(message.relayed)) {
       if (!std::exchange(stream.blocked, true)) blocked_.push(slot);
       return false;
     }
@@ -313,7 +325,7 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
     push_frame(stream, header, bytes.subspan(message.sent, metadata),
                bytes.subspan(message.sent + metadata, size));
     message.sent += metadata + size;
-    waiting_bytes -= metadata + size;
+    waiting_account(message.relayed) -= metadata + size;
     note_request(stream, message.correlation, stream.last_ticket, whole);
     if (whole) return true;
   }
@@ -350,7 +362,8 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
 
 void SessionCore::forget_waiting(Stream& stream) {
   while (stream.waiting) {
-    waiting_bytes -= stream.waiting->bytes.size() - stream.waiting->sent;
+    const WaitingMessage& message = *stream.waiting;
+    waiting_account(message.relayed) -= message.bytes.size() - message.sent;
     stream.waiting = std::move(stream.waiting->next);
   }
   stream.waiting_last = nullptr;

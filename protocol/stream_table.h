@@ -29,6 +29,7 @@ struct WaitingMessage {
   std::uint8_t qos = 0;
   bool more = false;       // The owner's message continues after this part.
   bool announced = false;  // The owner was told that it waits, and hears when it has gone.
+  bool relayed = false;
 };
 
 // A message that is arriving in fragments.

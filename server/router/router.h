@@ -1,5 +1,5 @@
-// Carries calls between the sessions of one shard, other shards and the node's own services:
-// docs/spec/calls.md. There is one router for each shard of a node.
+// Carries calls and streams between the sessions of one shard, other shards and the node's own
+// services: docs/spec/calls.md. There is one router for each shard of a node.
 //
 // Pure: no socket, clock, thread or log. The embedding (the server's shard, or the simulator) owns
 // sessions, clock and the links between shards, and loops:
@@ -37,11 +37,11 @@ class RouterCore;
 // Names a connection on its shard; never 0, never reused.
 using ConnectionId = std::uint64_t;
 
-// Requests that wait for a first instance of a service (option WAIT), on one shard. Over it they
-// are answered RESOURCE_EXHAUSTED, not executed.
+// Requests and streams that wait for a first instance of a service (option WAIT), on one shard.
+// Over it they are answered RESOURCE_EXHAUSTED, not executed.
 inline constexpr std::size_t kWaitingCallsMax = 4096;
 
-// Instances a call is offered to before it is refused.
+// Instances a call or stream is offered to before it is refused.
 inline constexpr std::size_t kCallOffersMax = 3;
 
 // How a router is set up.
@@ -59,7 +59,7 @@ struct RouterStats {
   std::uint64_t calls = 0;     // Requests taken from callers of this shard.
   std::uint64_t notifies = 0;  // Messages without answer, likewise.
   std::uint64_t notifies_dropped = 0;
-  std::uint64_t streams = 0;                // Opened towards the node's own services.
+  std::uint64_t streams = 0;                // Of kind `stream`, by callers of this shard.
   std::uint64_t moved = 0;                  // Offers that another instance had to be found for.
   std::array<std::uint64_t, 17> answers{};  // By status code; [0] is ok.
 };
@@ -67,12 +67,13 @@ struct RouterStats {
 // What exists now, for metrics and to prove that nothing is kept.
 struct RouterCensus {
   std::size_t connections = 0;
-  std::size_t bindings = 0;   // `call` streams of callers.
-  std::size_t lanes = 0;      // Of those, towards one instance each.
-  std::size_t upstreams = 0;  // `call` streams towards instances of this shard.
-  std::size_t calls = 0;      // In flight, or with an answer that waits for its caller.
-  std::size_t waiting = 0;    // Of those, for a first instance.
-  std::size_t streams = 0;    // Towards the node's own services.
+  std::size_t bindings = 0;     // `call` streams of callers.
+  std::size_t lanes = 0;        // Of those, towards one instance each.
+  std::size_t upstreams = 0;    // `call` streams towards instances of this shard.
+  std::size_t calls = 0;        // In flight, or with an answer that waits for its caller.
+  std::size_t waiting = 0;      // Of those, for a first instance.
+  std::size_t streams = 0;      // Of kind `stream`, by callers of this shard,
+  std::size_t stream_ends = 0;  // and what belongs to streams here, callers included.
   std::size_t services = 0;
   std::size_t instances = 0;
 };

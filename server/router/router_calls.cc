@@ -10,34 +10,10 @@ using protocol::MetadataView;
 using protocol::MetadataWriter;
 using protocol::Status;
 
-// A STATUS entry and nothing else.
-constexpr std::size_t kStatusEntryBytesMax =
-    protocol::kEntryHeaderBytes + protocol::kStatusBytesMax;
-
 bool expired(const MetadataView& metadata) {
   const auto left = metadata.deadline();
   return left && *left <= protocol::Duration::zero();
 }
-
-// Metadata with a STATUS and nothing else.
-class StatusMetadata {
- public:
-  explicit StatusMetadata(const Status& status) {
-    MetadataWriter writer(buffer_);
-    writer.status(status);
-    const auto written = writer.finish();
-    VALKYRIE_ASSERT(written.has_value());
-    bytes_ = *written;
-  }
-  StatusMetadata(const StatusMetadata&) = delete;
-  StatusMetadata& operator=(const StatusMetadata&) = delete;
-
-  [[nodiscard]] Bytes bytes() const { return bytes_; }
-
- private:
-  std::array<std::byte, kStatusEntryBytesMax> buffer_;
-  Bytes bytes_;
-};
 
 std::optional<std::uint64_t> affinity_of(const MetadataView& metadata) {
   const auto value = metadata.find(MetadataKey::affinity);
@@ -65,6 +41,25 @@ std::uint64_t caller_key(const OpenInfo& open) {
 }
 
 }  // namespace
+
+StatusMetadata::StatusMetadata(const Status& status) {
+  MetadataWriter writer(buffer_);
+  if (status.code != StatusCode::ok) writer.status(status);
+  const auto written = writer.finish();
+  VALKYRIE_ASSERT(written.has_value());
+  bytes_ = *written;
+}
+
+StatusCode refusal_code(registry::NoChoice why) {
+  switch (why) {
+    case registry::NoChoice::all_busy:
+      return StatusCode::resource_exhausted;
+    case registry::NoChoice::unknown_method:
+      return StatusCode::unimplemented;
+    default:
+      return StatusCode::unavailable;
+  }
+}
 
 void RouterCore::bind(ConnectionId id, const Event& event) {
   const std::uint64_t made = bindings_.make();
@@ -181,7 +176,17 @@ Bytes RouterCore::forwarded(const MetadataView& metadata) {
   return rewritten(metadata, metadata.deadline());
 }
 
-// The same with another DEADLINE; valid until the next call.
+// End-to-end entries alone, as they are.
+Bytes RouterCore::onward(const MetadataView& metadata) {
+  const bool only_end = metadata.end_bytes().size() == metadata.bytes().size();
+  if (only_end && !metadata.has_node_pair()) return metadata.bytes();
+  const auto size =
+      rewrite_for_next_hop(metadata, {}, protocol::PairTrust::strip_node_pairs, scratch_);
+  VALKYRIE_ASSERT(size.has_value());
+  return Bytes(scratch_).first(*size);
+}
+
+// Entries of a request with another DEADLINE; valid until the next call.
 Bytes RouterCore::rewritten(const MetadataView& metadata,
                             std::optional<protocol::Duration> deadline) {
   std::array<std::byte, protocol::kHopMetadataBytes> hop;
@@ -289,15 +294,12 @@ void RouterCore::refuse(Call& call, registry::NoChoice why, std::string_view met
   if (why == registry::NoChoice::all_busy && call.tried_count > 0 && !call.found_busy) {
     why = registry::NoChoice::no_instance;
   }
-  StatusCode code = StatusCode::unavailable;
-  if (why == registry::NoChoice::all_busy) code = StatusCode::resource_exhausted;
-  if (why == registry::NoChoice::unknown_method) code = StatusCode::unimplemented;
   if (call.notify) {
     answer_status(call, {});
     return;
   }
   const std::string text = table_.explain(*call.binding->service, why, method);
-  answer_status(call, {code, Outcome::not_executed, text});
+  answer_status(call, {refusal_code(why), Outcome::not_executed, text});
 }
 
 // Ends a call with a status of the node's own.
@@ -416,14 +418,7 @@ void RouterCore::on_abandoned(Call& call) { on_cancel(call); }
 void RouterCore::on_response(Call& call, ConnectionId from, const Event& event) {
   const auto status = event.metadata.status();
   ++stats.answers[status ? static_cast<std::size_t>(status->code) : 0];
-  Bytes metadata = event.metadata.bytes();
-  if (event.metadata.end_bytes().size() != metadata.size() || event.metadata.has_node_pair()) {
-    const auto size =
-        rewrite_for_next_hop(event.metadata, {}, protocol::PairTrust::strip_node_pairs, scratch_);
-    VALKYRIE_ASSERT(size.has_value());
-    metadata = Bytes(scratch_).first(*size);
-  }
-  answered(call, {.metadata = metadata, .payload = event.payload}, event.qos,
+  answered(call, {.metadata = onward(event.metadata), .payload = event.payload}, event.qos,
            {.shard = config_.shard, .stream = event.stream, .bytes = event.cost, .holder = from});
 }
 

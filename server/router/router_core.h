@@ -3,11 +3,16 @@
 //   router_calls.cc     a call from its request to its answer
 //   router_lanes.cc     lanes and upstream streams; writing a request to an instance
 //   router_waiting.cc   option WAIT
-//   router_streams.cc   streams of local services, and the handles they answer through
+//   router_streams.cc         a stream from its STREAM_OPEN to its other end
+//   router_stream_ends.cc     what passes between the two ends of a stream
+//   router_local_services.cc  ends that are local services, and the handles they answer through
 //   router_shards.cc    messages between shards, routes, credit
 #pragma once
 
+#include <array>
+#include <expected>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,6 +47,24 @@ struct Message {
 [[nodiscard]] constexpr std::uint64_t id_of(std::uint64_t value) {
   return value & ((std::uint64_t{1} << Slab<Call>::kIdBits) - 1);
 }
+
+// Metadata with a STATUS and nothing else; nothing at all if it is ok.
+class StatusMetadata {
+ public:
+  explicit StatusMetadata(const protocol::Status& status);
+  StatusMetadata(const StatusMetadata&) = delete;
+  StatusMetadata& operator=(const StatusMetadata&) = delete;
+
+  // Lives as long as this.
+  [[nodiscard]] Bytes bytes() const { return bytes_; }
+
+ private:
+  std::array<std::byte, protocol::kEntryHeaderBytes + protocol::kStatusBytesMax> buffer_;
+  Bytes bytes_;
+};
+
+// The code a caller is told when no instance was chosen.
+[[nodiscard]] StatusCode refusal_code(registry::NoChoice why);
 
 // Objects of this shard by the id another shard gave them: slots, as ids are dense.
 template <class T>
@@ -96,7 +119,7 @@ class RouterCore final : private LocalPort {
   void on_stream_opened(ConnectionId id, const Event& event);
   void on_binding_event(ConnectionId id, Binding& binding, const Event& event);
   void on_upstream_event(Upstream& upstream, const Event& event);
-  void on_flushed(const Event& event, ConnectionId id);
+  void on_flushed(const Event& event);
   void leave(Connection& connection);
 
   // router_calls.cc
@@ -123,6 +146,7 @@ class RouterCore final : private LocalPort {
   [[nodiscard]] std::string_view method_of(const Call& call, Bytes metadata) const;
   void answer_upstream(Call& call, const protocol::Status& status);
   [[nodiscard]] Bytes forwarded(const protocol::MetadataView& metadata);
+  [[nodiscard]] Bytes onward(const protocol::MetadataView& metadata);
   [[nodiscard]] Bytes rewritten(const protocol::MetadataView& metadata,
                                 std::optional<protocol::Duration> deadline);
 
@@ -149,23 +173,60 @@ class RouterCore final : private LocalPort {
   // router_waiting.cc
   void park(Call& call, const Message& message);
   void unpark(Call& call);
+  void park(StreamEnd& end);
+  void unpark(StreamEnd& end);
+  void erase_parked(Instant deadline, std::uint64_t tagged_id);
+  void wake_call(Call& call);
   void wake_parked();
   void expire_parked();
 
   // router_streams.cc
-  void open_link(ConnectionId id, const Event& event);
-  void start_link(Link& link, const LocalServiceInfo& info);
-  void refuse_link(Link& link, const protocol::Status& status);
-  void on_link_event(Link& link, const Event& event);
-  void take_data(Link& link, Bytes payload, std::uint8_t qos, bool more, std::uint32_t cost);
-  bool send_piece(Link& link, Bytes payload, std::uint8_t qos);
-  void push_backlog(Link& link, Connection& connection, Backlog&& piece);
-  void send_end_piece(Link& link, Bytes metadata);
-  void note_sent(Link& link, std::uint32_t bytes);
-  void retry_backlog(Connection& connection);
-  void close_link(Link& link, CloseCode code);
+  void take_stream(ConnectionId id, const Event& event);
+  void route(StreamEnd& end);
+  bool offer(StreamEnd& end, registry::Instance& instance);
+  std::expected<StreamEnd*, RefusalReason> open_instance(std::uint64_t instance,
+                                                         const OpenInfo& open, std::uint32_t shard,
+                                                         std::uint64_t caller);
+  void open_local(StreamEnd& end);
+  void connect(StreamEnd& end, std::uint64_t other, std::uint32_t shard);
+  void refuse(StreamEnd& end, registry::NoChoice why);
+  void refuse(StreamEnd& end, const protocol::Status& status);
+  void close_opening(StreamEnd& end);
+  void stamp_deadline(Opening& opening);
+  void leave_instance(StreamEnd& end);
+  void on_stream_message(std::uint32_t from, ShardMessage& message);
+  void on_far_open(std::uint32_t from, const ShardMessage& message);
+  void on_accepted(std::uint32_t from, const ShardMessage& message);
+  void on_stream_refused(const ShardMessage& message);
+
+  // router_stream_ends.cc
+  void on_end_event(StreamEnd& end, const Event& event);
+  void finish(StreamEnd& end, const Event& event);
+  void hold(StreamEnd& end, const Event& event);
+  void on_instance_ended(StreamEnd& end);
+  void pass_data(StreamEnd& from, const Message& message, std::uint8_t qos, bool more,
+                 std::uint32_t cost);
+  void pass_end(StreamEnd& from, Bytes metadata);
+  void pass_reset(StreamEnd& from, CloseCode code, std::string_view text);
+  void pass_closed(StreamEnd& from);
+  void pass_credit(StreamEnd& from, std::uint32_t bytes);
+  void take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
+                 std::uint32_t cost);
+  void take_end(StreamEnd& to, Bytes metadata);
+  void take_reset(StreamEnd& to, CloseCode code, std::string_view text);
+  void take_closed(StreamEnd& to);
+  void take_credit(StreamEnd& to, std::uint32_t bytes);
+
+  // router_local_services.cc
   [[nodiscard]] std::uint32_t shard_of(std::uint32_t local) const;
   [[nodiscard]] Caller caller_of(const OpenInfo& open) const;
+  StreamEnd& make_service_end(std::uint32_t index, std::uint32_t shard, std::uint64_t caller);
+  void start_service(StreamEnd& end, const OpenInfo& open);
+  void take_service_data(StreamEnd& to, Bytes payload, std::uint8_t qos, bool more,
+                         std::uint32_t cost);
+  void take_service_credit(StreamEnd& to, std::uint32_t bytes);
+  void close_service(StreamEnd& end, CloseCode code);
+  [[nodiscard]] StreamEnd* service_end(std::uint64_t id);
   void answer(std::uint64_t call, const protocol::Status& status, Bytes payload) override;
   bool send(std::uint64_t stream, Bytes message, std::uint8_t qos) override;
   [[nodiscard]] bool writable(std::uint64_t stream) const override;
@@ -190,8 +251,6 @@ class RouterCore final : private LocalPort {
   void on_far_request(std::uint32_t from, ShardMessage& message);
   void on_far_response(std::uint32_t from, ShardMessage& message);
   void on_refused(ShardMessage& message);
-  void on_stream_message(std::uint32_t from, ShardMessage& message);
-  void on_far_stream_open(std::uint32_t from, ShardMessage& message);
 
   struct Local {
     LocalServiceInfo info;
@@ -216,17 +275,17 @@ class RouterCore final : private LocalPort {
   Slab<Lane> lanes_;
   Slab<Upstream> upstreams_;
   Slab<Call> calls_;
-  mutable Slab<Link> links_;
+  mutable Slab<StreamEnd> ends_;
+  std::size_t streams_ = 0;  // Ends that are callers.
   std::vector<ConnectionId> dirty_;
   std::array<Recent, 16> recent_{};
   Lane* idle_first_ = nullptr;
   Lane* idle_last_ = nullptr;
-  std::multimap<Instant, std::uint64_t> parked_;  // Calls by deadline.
+  std::multimap<Instant, std::uint64_t> parked_;  // Calls and streams, tagged, by deadline.
   std::vector<std::byte> scratch_;                // Metadata on its way out.
   // Of each other shard.
   std::vector<FarIndex<Upstream>> far_lanes_;
   std::vector<FarIndex<Call>> far_calls_;
-  std::vector<FarIndex<Link>> far_links_;
   std::vector<std::vector<ShardMessage>> credit_;
   std::vector<std::uint64_t> applied_;
   std::uint64_t revision_ = 0;

@@ -14,7 +14,6 @@ RouterCore::RouterCore(const RouterConfig& config, Outbox& outbox)
       scratch_(protocol::kMetadataBytes),
       far_lanes_(config.shards),
       far_calls_(config.shards),
-      far_links_(config.shards),
       credit_(config.shards),
       applied_(config.shards, 0) {}
 
@@ -91,7 +90,7 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
       if (Call* call = calls_.find(id_of(event.cookie))) on_request_failed(*call, event);
       return;
     case EventType::flushed:
-      return on_flushed(event, id);
+      return on_flushed(event);
     case EventType::goaway:
     case EventType::closed:
       if (Connection* connection = connections_.find(id)) leave(*connection);
@@ -114,8 +113,8 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
         on_upstream_event(*upstream, event);
       }
       return;
-    case Tag::link:
-      if (Link* link = links_.find(id_of(event.user))) on_link_event(*link, event);
+    case Tag::stream:
+      if (StreamEnd* end = ends_.find(id_of(event.user))) on_end_event(*end, event);
       return;
     case Tag::call:
     case Tag::none:
@@ -140,7 +139,7 @@ void RouterCore::on_stream_opened(ConnectionId id, const Event& event) {
   if (event.kind == protocol::StreamKind::call) {
     bind(id, event);
   } else {
-    open_link(id, event);
+    take_stream(id, event);
   }
 }
 
@@ -178,16 +177,12 @@ void RouterCore::on_upstream_event(Upstream& upstream, const Event& event) {
   drop_unflushed(upstream.unflushed);
 }
 
-void RouterCore::on_flushed(const Event& event, ConnectionId id) {
-  if (Connection* connection = connections_.find(id); !connection->backlog.empty()) {
-    retry_backlog(*connection);
-  }
-  if (tag_of(event.cookie) == Tag::link) {
-    Link* link = links_.find(id_of(event.cookie));
-    if (link == nullptr || link->unflushed.empty()) return;
-    const std::uint32_t bytes = link->unflushed.front();
-    link->unflushed.pop_front();
-    return note_sent(*link, bytes);
+void RouterCore::on_flushed(const Event& event) {
+  if (tag_of(event.cookie) == Tag::stream) {
+    StreamEnd* end = ends_.find(id_of(event.user));
+    if (end == nullptr) return;
+    --end->waiting;
+    return pass_credit(*end, static_cast<std::uint32_t>(id_of(event.cookie)));
   }
   Call* call = calls_.find(id_of(event.cookie));
   if (call == nullptr) return;
@@ -258,7 +253,8 @@ RouterCensus RouterCore::census() const {
           .upstreams = upstreams_.size(),
           .calls = calls_.size(),
           .waiting = parked_.size(),
-          .streams = links_.size(),
+          .streams = streams_,
+          .stream_ends = ends_.size(),
           .services = table_.service_count(),
           .instances = table_.instance_count()};
 }

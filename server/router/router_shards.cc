@@ -141,7 +141,8 @@ void RouterCore::on_message(std::uint32_t from, ShardMessage&& message, Instant 
     case Type::stream_reset:
     case Type::stream_closed:
     case Type::stream_credit:
-    case Type::stream_sent:
+    case Type::stream_accepted:
+    case Type::stream_refused:
       on_stream_message(from, message);
       return reuse(std::move(message.body));
     default:
@@ -293,63 +294,6 @@ void RouterCore::on_far_response(std::uint32_t from, ShardMessage& message) {
   complete(
       *call, {.metadata = message.body.metadata(), .payload = message.body.payload()},
       {.shard = from, .stream = message.stream, .bytes = message.bytes, .holder = message.lane});
-}
-
-void RouterCore::on_far_stream_open(std::uint32_t from, ShardMessage& message) {
-  const std::uint64_t id = links_.make();
-  Link& link = *links_.find(id);
-  link.id = id;
-  link.origin_shard = from;
-  link.origin = message.id;
-  link.open = message.open;
-  link.service = locals_[message.number].service;
-  far_links_[from][message.id] = &link;
-  start_link(link, locals_[message.number].info);
-}
-
-void RouterCore::on_stream_message(std::uint32_t from, ShardMessage& message) {
-  if (message.type == Type::stream_open) return on_far_stream_open(from, message);
-  const bool at_service = config_.shard == 0;
-  Link* link = at_service ? far_links_[from][message.id] : links_.find(message.id);
-  if (link == nullptr || (at_service && link->origin != message.id)) return;
-  switch (message.type) {
-    case Type::stream_data:
-      if (at_service) {
-        return take_data(*link, message.body.payload(), message.qos, message.more, message.bytes);
-      }
-      if (send_piece(*link, message.body.payload(), message.qos)) {
-        note_sent(*link, static_cast<std::uint32_t>(message.body.payload().size()));
-      }
-      return;
-    case Type::stream_end:
-      if (!at_service) return send_end_piece(*link, message.body.metadata());
-      if (!link->refused && !link->muted) link->service->on_end(LocalStream(*this, link->id), now_);
-      return;
-    case Type::stream_reset: {
-      const Bytes text = message.body.payload();
-      if (Connection* connection = touch(link->connection)) {
-        connection->session->reset(
-            link->stream, message.code,
-            std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
-      }
-      return;
-    }
-    case Type::stream_closed:
-      return close_link(*link, message.code);
-    case Type::stream_credit:
-      if (Connection* connection = touch(link->connection)) {
-        connection->session->consume(link->stream, message.bytes);
-      }
-      return;
-    case Type::stream_sent:
-      link->unsent -= std::min<std::uint64_t>(link->unsent, message.bytes);
-      if (!link->stopped || link->unsent > kLocalWindowBytes / 2) return;
-      link->stopped = false;
-      if (!link->muted) link->service->on_writable(LocalStream(*this, link->id), now_);
-      return;
-    default:
-      return;
-  }
 }
 
 }  // namespace valkyrie::router

@@ -3,8 +3,8 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,15 +18,7 @@ struct Lane;
 struct Upstream;
 
 // What the `user` of a stream and the `cookie` of a message stand for, in the top bits of either.
-enum class Tag : std::uint8_t { none, binding, upstream, link, call };
-
-// A data message or END that a session had no room for; it goes when something else has gone.
-struct Backlog {
-  std::uint64_t link = 0;
-  Body body;
-  std::uint8_t qos = protocol::kQosDefault;
-  bool end = false;
-};
+enum class Tag : std::uint8_t { none, binding, upstream, stream, call };
 
 // A session of this shard.
 struct Connection {
@@ -35,9 +27,8 @@ struct Connection {
   std::string address;
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
-  std::deque<Backlog> backlog;
-  bool dirty = false;    // In the list of next_dirty().
-  bool leaving = false;  // It drains or is over: nothing new goes there.
+  bool dirty = false;                    // In the list of next_dirty().
+  bool leaving = false;                  // It drains or is over: nothing new goes there.
 };
 
 // Upstream credit that is owed until the caller's session has sent the answer on. The holder is a
@@ -145,25 +136,58 @@ struct Upstream {
   std::uint32_t outstanding = 0;
 };
 
-// A stream between a caller and a local service. On the caller's shard it has a connection, on
-// shard 0 a service.
-struct Link {
-  std::uint64_t id = 0;
-  ConnectionId connection = 0;  // 0: the caller is on `origin_shard`,
-  std::uint64_t origin = 0;     // where the stream has this id.
-  LocalService* service = nullptr;
+// What a stream's caller sent before the other end was there: a part of a message, or END.
+struct Piece {
+  Body body;
+  std::uint32_t cost = 0;
+  std::uint8_t qos = protocol::kQosDefault;
+  bool more = false;
+  bool end = false;
+};
+
+// A stream that looks for its other end.
+struct Opening {
+  registry::Service* service = nullptr;
   std::shared_ptr<const OpenInfo> open;
-  std::vector<std::byte> assembly;      // Parts of a message to the service.
-  std::deque<std::uint32_t> unflushed;  // Bytes of each message that waits in the session.
-  std::uint64_t unsent = 0;             // Bytes on another shard that have not left it.
-  std::size_t backlogged = 0;           // Messages in Connection::backlog.
-  std::uint32_t origin_shard = 0;
-  std::uint32_t stream = 0;
-  bool far = false;         // The service is on shard 0, which this is not.
-  bool refused = false;     // Answered with an error; what still comes is dropped.
-  bool stopped = false;     // send() said stop.
-  bool node_ended = false;  // The service sent END or RESET.
-  bool muted = false;       // The service reset it: no callback any more.
+  std::vector<Piece> pieces;  // At most a window of the stream, as none of it is consumed.
+  protocol::Instant since{};
+  std::optional<protocol::Instant> deadline;
+  protocol::Instant parked_until{};
+  std::array<std::uint64_t, kCallOffersMax> tried{};  // Instances that did not take it.
+  std::uint8_t tried_count = 0;
+  bool found_busy = false;  // Of those tried, one was.
+  bool wait = false;
+  bool parked = false;
+};
+
+// The end of a stream that is a local service.
+struct ServiceEnd {
+  LocalService* service = nullptr;
+  std::vector<std::byte> assembly;  // Parts of a message to the service.
+  std::uint64_t unsent = 0;         // Bytes it sent that have not left towards the caller.
+  bool stopped = false;             // send() said stop.
+  bool ended = false;               // It sent END.
+};
+
+// One end of a stream through the node, on the shard it belongs to: the caller's session, the
+// session of an instance, or a local service. What comes in at one end goes out at the other, and
+// its credit returns when it has: so the node holds at most a window of each direction.
+struct StreamEnd {
+  enum class Kind : std::uint8_t { caller, instance, service };
+
+  std::uint64_t id = 0;
+  std::uint64_t other = 0;                 // The other end, on `other_shard`. 0: none yet, or gone.
+  ConnectionId connection = 0;             // Of caller and instance.
+  registry::Instance* instance = nullptr;  // Counted as busy with it, until the stream is over.
+  std::unique_ptr<Opening> opening;        // Of a caller, while there is no other end.
+  std::unique_ptr<ServiceEnd> local;       // Of a service.
+  std::uint32_t other_shard = 0;
+  std::uint32_t stream = 0;   // Of caller and instance.
+  std::uint32_t waiting = 0;  // Messages that wait in the session.
+  Kind kind = Kind::caller;
+  bool to_service = false;   // Of a caller: the other end is a local service.
+  bool mid_message = false;  // The last part sent has MORE.
+  bool ended = false;        // END was sent.
 };
 
 }  // namespace valkyrie::router

@@ -1,287 +1,312 @@
+// A stream from its STREAM_OPEN to its other end: docs/spec/calls.md, "Streams through a node".
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "protocol/big_endian.h"
 #include "server/router/router_core.h"
 
 namespace valkyrie::router {
 
-using protocol::EventType;
+using protocol::SendError;
 using protocol::Status;
+using Type = ShardMessage::Type;
 
-// Where a local service is: here, if it has an object on this shard.
-std::uint32_t RouterCore::shard_of(std::uint32_t local) const {
-  return locals_[local].service != nullptr ? config_.shard : 0;
-}
-
-Caller RouterCore::caller_of(const OpenInfo& open) const {
-  return {.shard = open.shard,
-          .connection = open.connection,
-          .address = open.address,
-          .identity = open.identity};
-}
-
-void RouterCore::open_link(ConnectionId id, const Event& event) {
-  protocol::Session& session = *touch(id)->session;
-  const std::string_view target = *event.metadata.service();
-  registry::Service& service = table_.refer(target);
-  if (!service.is_builtin()) {
-    if (service.instances().empty()) {
-      session.reset(event.stream, CloseCode::no_service,
-                    table_.explain(service, registry::NoChoice::no_instance, {}));
-    } else {
-      session.reset(event.stream, CloseCode::feature,
-                    "this node routes calls, not streams, to registered services");
-    }
-    return table_.release(service);
-  }
-  const std::uint32_t index = service.builtin();
-  table_.release(service);
+void RouterCore::take_stream(ConnectionId id, const Event& event) {
   ++stats.streams;
-  const std::uint64_t made = links_.make();
-  Link& link = *links_.find(made);
-  link.id = made;
-  link.connection = id;
-  link.stream = event.stream;
-  link.open = open_info(id, event, target);
-  session.set_user(event.stream, tagged(Tag::link, made));
-  if (shard_of(index) == config_.shard) {
-    link.service = locals_[index].service;
-    return start_link(link, locals_[index].info);
+  ++streams_;
+  const std::uint64_t made = ends_.make();
+  StreamEnd& end = *ends_.find(made);
+  end.id = made;
+  end.connection = id;
+  end.stream = event.stream;
+  touch(id)->session->set_user(event.stream, tagged(Tag::stream, made));
+  const std::string_view target = *event.metadata.service();
+  end.opening = std::make_unique<Opening>();
+  Opening& opening = *end.opening;
+  opening.service = &table_.refer(target);
+  opening.open = open_info(id, event, target);
+  opening.wait = (event.options & protocol::kStreamOptionWait) != 0;
+  opening.since = now_;
+  if (const auto left = event.metadata.deadline()) {
+    opening.deadline = now_ + std::min(*left, protocol::kDeadlineMax);
   }
-  link.far = true;
-  ShardMessage open = letter(ShardMessage::Type::stream_open, made);
-  open.number = index;
-  open.open = link.open;
-  post(0, std::move(open));
+  route(end);
 }
 
-// On shard 0: tells the service of a stream, or its caller why not.
-void RouterCore::start_link(Link& link, const LocalServiceInfo& info) {
-  const OpenInfo& open = *link.open;
+// Finds the other end of a stream; one that has none is refused here.
+void RouterCore::route(StreamEnd& end) {
+  Opening& opening = *end.opening;
+  registry::Service& service = *opening.service;
   if (draining) {
-    return refuse_link(link, {StatusCode::unavailable, Outcome::not_executed,
-                              "this node is draining; use another"});
+    return refuse(end, {StatusCode::unavailable, Outcome::not_executed,
+                        "this node is draining; use another"});
   }
-  const auto method = std::ranges::find(info.methods, open.method, &LocalMethod::name);
+  if (opening.deadline && *opening.deadline <= now_) {
+    return refuse(end, {StatusCode::deadline_exceeded, Outcome::not_executed,
+                        "the deadline passed before an instance had the stream"});
+  }
+  if (service.is_builtin()) return open_local(end);
+  const std::string_view method = opening.open->method;
+  if (!service.may_have(method)) return refuse(end, registry::NoChoice::unknown_method);
+  while (opening.tried_count < kCallOffersMax) {
+    service.advance(now_);
+    const registry::Choice choice = service.choose(
+        method, std::span(opening.tried).first(opening.tried_count), random_, opening.open->key);
+    if (choice.instance == nullptr) {
+      if (choice.why == registry::NoChoice::no_instance && opening.wait) return park(end);
+      return refuse(end, choice.why);
+    }
+    if (offer(end, *choice.instance)) return;
+  }
+  refuse(end, registry::NoChoice::all_busy);
+}
+
+// Offers a stream to an instance; false if it does not take it. One on another shard says so
+// later.
+bool RouterCore::offer(StreamEnd& end, registry::Instance& instance) {
+  Opening& opening = *end.opening;
+  stamp_deadline(opening);
+  end.instance = &instance;
+  ++instance.references;
+  ++instance.outstanding;
+  ++instance.ours;
+  const registry::InstanceInfo& info = *instance.info;
+  if (info.shard != config_.shard) {
+    ShardMessage open = letter(Type::stream_open, end.id);
+    open.number = info.id;
+    open.open = opening.open;
+    post(info.shard, std::move(open));
+    return true;
+  }
+  const auto opened = open_instance(info.id, *opening.open, config_.shard, end.id);
+  if (opened) {
+    connect(end, (*opened)->id, config_.shard);
+    return true;
+  }
+  ++stats.moved;
+  opening.found_busy = opening.found_busy || opened.error() == RefusalReason::busy;
+  opening.tried[opening.tried_count++] = info.id;
+  leave_instance(end);
+  return false;
+}
+
+// A relay that held a stream says what is left of its deadline, which is the first entry of its
+// metadata if it has one.
+void RouterCore::stamp_deadline(Opening& opening) {
+  if (!opening.deadline || now_ - opening.since <= protocol::kRelayHeld) return;
+  auto open = std::make_shared<OpenInfo>(*opening.open);
+  VALKYRIE_ASSERT(open->metadata.front() == std::byte{1});
+  protocol::store_big_endian(open->metadata.data() + protocol::kEntryHeaderBytes,
+                             static_cast<std::uint64_t>((*opening.deadline - now_).count()));
+  opening.open = std::move(open);
+}
+
+// On the shard of the instance: opens the stream to it, for a caller of any shard.
+std::expected<StreamEnd*, RefusalReason> RouterCore::open_instance(std::uint64_t instance,
+                                                                   const OpenInfo& open,
+                                                                   std::uint32_t shard,
+                                                                   std::uint64_t caller) {
+  registry::Instance* const found = table_.find(instance);
+  if (found == nullptr || found->removed) return std::unexpected(RefusalReason::gone);
+  const bool is_far = shard != config_.shard;
+  if (is_far && !found->has_room()) return std::unexpected(RefusalReason::busy);
+  const ConnectionId id = found->info->connection;
+  Connection* connection = touch(id);
+  if (connection == nullptr || connection->leaving) return std::unexpected(RefusalReason::gone);
+  const std::uint64_t made = ends_.make();
+  const auto opened = connection->session->open_stream(
+      protocol::StreamKind::stream, 0, {.metadata = open.metadata, .payload = {}, .qos = open.qos},
+      tagged(Tag::stream, made));
+  if (!opened) {
+    ends_.erase(made);
+    const bool busy =
+        opened.error() == SendError::stream_limit || opened.error() == SendError::queue_full;
+    return std::unexpected(busy ? RefusalReason::busy : RefusalReason::gone);
+  }
+  StreamEnd& end = *ends_.find(made);
+  end.kind = StreamEnd::Kind::instance;
+  end.id = made;
+  end.other = caller;
+  end.other_shard = shard;
+  end.connection = id;
+  end.stream = *opened;
+  end.instance = found;
+  ++found->references;
+  if (is_far) ++found->outstanding;
+  registry::InstanceGauge& gauge = found->info->gauge;
+  gauge.in_flight.store(gauge.in_flight.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
+  gauge.calls.store(gauge.calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return &end;
+}
+
+// The instance of an end is not busy with its stream any more.
+void RouterCore::leave_instance(StreamEnd& end) {
+  registry::Instance* const instance = std::exchange(end.instance, nullptr);
+  if (instance == nullptr) return;
+  const bool is_caller = end.kind == StreamEnd::Kind::caller;
+  if (is_caller || end.other_shard != config_.shard) --instance->outstanding;
+  if (is_caller) --instance->ours;
+  if (!is_caller) {
+    registry::InstanceGauge& gauge = instance->info->gauge;
+    gauge.in_flight.store(gauge.in_flight.load(std::memory_order_relaxed) - 1,
+                          std::memory_order_relaxed);
+  }
+  table_.release(*instance);
+}
+
+// A local service has a stream of each caller, so it is never busy.
+void RouterCore::open_local(StreamEnd& end) {
+  const std::shared_ptr<const OpenInfo> open = end.opening->open;
+  const std::uint32_t index = end.opening->service->builtin();
+  const LocalServiceInfo& info = locals_[index].info;
+  const auto method = std::ranges::find(info.methods, open->method, &LocalMethod::name);
   if (method == info.methods.end() || method->kind != protocol::StreamKind::stream) {
     const std::string text = method == info.methods.end()
-                                 ? fmt::format("{} has no method \"{}\"", info.name, open.method)
-                                 : fmt::format("{}/{} is unary; call it", info.name, open.method);
-    return refuse_link(link, {StatusCode::unimplemented, Outcome::not_executed, text});
+                                 ? fmt::format("{} has no method \"{}\"", info.name, open->method)
+                                 : fmt::format("{}/{} is unary; call it", info.name, open->method);
+    return refuse(end, {StatusCode::unimplemented, Outcome::not_executed, text});
   }
-  const auto metadata = protocol::parse_metadata(open.metadata, protocol::FrameType::stream_open,
-                                                 protocol::MetadataReader::relay);
-  const Caller caller = caller_of(open);
-  link.service->on_stream(LocalStream(*this, link.id),
-                          {.method = open.method,
-                           .metadata = metadata ? *metadata : protocol::MetadataView(),
-                           .qos = open.qos,
-                           .caller = caller},
-                          now_);
+  end.to_service = true;
+  if (shard_of(index) == config_.shard) {
+    StreamEnd& made = make_service_end(index, config_.shard, end.id);
+    connect(end, made.id, config_.shard);
+    return start_service(made, *open);
+  }
+  ShardMessage message = letter(Type::stream_open, end.id);
+  message.number = index;
+  message.more = true;
+  message.open = open;
+  post(0, std::move(message));
 }
 
-void RouterCore::refuse_link(Link& link, const Status& status) {
-  link.refused = true;
-  end(link.id, status);
-}
-
-void RouterCore::on_link_event(Link& link, const Event& event) {
-  switch (event.type) {
-    case EventType::data: {
-      if (!link.far) return take_data(link, event.payload, event.qos, event.more, event.cost);
-      ShardMessage data = letter(ShardMessage::Type::stream_data, link.id);
-      data.qos = event.qos;
-      data.more = event.more;
-      data.bytes = event.cost;
-      data.body = body_of({}, event.payload);
-      return post(0, std::move(data));
+// The other end is there: it gets what came meanwhile.
+void RouterCore::connect(StreamEnd& end, std::uint64_t other, std::uint32_t shard) {
+  const std::unique_ptr<Opening> opening = std::move(end.opening);
+  end.other = other;
+  end.other_shard = shard;
+  table_.release(*opening->service);
+  for (Piece& piece : opening->pieces) {
+    if (piece.end) {
+      pass_end(end, piece.body.metadata());
+    } else {
+      pass_data(end, {.metadata = piece.body.metadata(), .payload = piece.body.payload()},
+                piece.qos, piece.more, piece.cost);
     }
-    case EventType::end:
-      if (link.far) return post(0, letter(ShardMessage::Type::stream_end, link.id));
-      if (!link.refused && !link.muted) link.service->on_end(LocalStream(*this, link.id), now_);
-      return;
-    case EventType::stream_closed:
-      return close_link(link, CloseCode::none);
-    case EventType::reset:
-      // A connection that breaks off gives no reason; the service shall see that it did.
-      return close_link(link,
-                        event.code == CloseCode::none ? CloseCode::destination_lost : event.code);
+    reuse(std::move(piece.body));
+  }
+}
+
+void RouterCore::refuse(StreamEnd& end, registry::NoChoice why) {
+  Opening& opening = *end.opening;
+  // Whoever was asked and is gone is not busy.
+  if (why == registry::NoChoice::all_busy && opening.tried_count > 0 && !opening.found_busy) {
+    why = registry::NoChoice::no_instance;
+  }
+  const std::string text = table_.explain(*opening.service, why, opening.open->method);
+  if (why != registry::NoChoice::no_instance) {
+    return refuse(end, {refusal_code(why), Outcome::not_executed, text});
+  }
+  close_opening(end);
+  if (Connection* connection = touch(end.connection)) {
+    connection->session->reset(end.stream, CloseCode::no_service, text);
+  }
+}
+
+// Ends a stream with a status of the node's own. What its caller still sends is not looked at.
+void RouterCore::refuse(StreamEnd& end, const Status& status) {
+  close_opening(end);
+  take_end(end, StatusMetadata(status).bytes());
+}
+
+// No other end is looked for any more; what waited for it is dropped.
+void RouterCore::close_opening(StreamEnd& end) {
+  if (end.opening->parked) unpark(end);
+  const std::unique_ptr<Opening> opening = std::move(end.opening);
+  table_.release(*opening->service);
+  for (Piece& piece : opening->pieces) {
+    if (Connection* connection = touch(end.connection)) {
+      connection->session->consume(end.stream, piece.cost);
+    }
+    reuse(std::move(piece.body));
+  }
+}
+
+void RouterCore::on_stream_message(std::uint32_t from, ShardMessage& message) {
+  switch (message.type) {
+    case Type::stream_open:
+      return on_far_open(from, message);
+    case Type::stream_accepted:
+      return on_accepted(from, message);
+    case Type::stream_refused:
+      return on_stream_refused(message);
+    default:
+      break;
+  }
+  StreamEnd* const end = ends_.find(message.id);
+  if (end == nullptr) {
+    // It is over, which the other end will hear; data that crossed with that has left.
+    if (message.type == Type::stream_data) {
+      owe(from, Type::stream_credit, message.lane, 0, message.bytes);
+    }
+    return;
+  }
+  const Bytes payload = message.body.payload();
+  switch (message.type) {
+    case Type::stream_data:
+      return take_data(*end, {.metadata = message.body.metadata(), .payload = payload}, message.qos,
+                       message.more, message.bytes);
+    case Type::stream_end:
+      return take_end(*end, message.body.metadata());
+    case Type::stream_reset:
+      return take_reset(*end, message.code,
+                        {reinterpret_cast<const char*>(payload.data()), payload.size()});
+    case Type::stream_closed:
+      return take_closed(*end);
+    case Type::stream_credit:
+      return take_credit(*end, message.bytes);
     default:
       return;
   }
 }
 
-// On shard 0: puts a message together and gives it to the service. Parts are returned to the
-// sender's credit as they come, as the message may be longer than that; the last one is not.
-void RouterCore::take_data(Link& link, Bytes payload, std::uint8_t qos, bool more,
-                           std::uint32_t cost) {
-  const LocalStream stream(*this, link.id);
-  if (link.refused || link.muted) return consume(link.id, cost);
-  if (!more && link.assembly.empty()) {
-    return link.service->on_message(stream, {.payload = payload, .qos = qos, .cost = cost}, now_);
-  }
-  if (link.assembly.size() + payload.size() > kLocalMessageBytesMax) {
-    LocalService* service = link.service;
-    reset(link.id, CloseCode::too_large, "the message is longer than the service takes");
-    return service->on_closed(stream, CloseCode::too_large, now_);
-  }
-  link.assembly.insert(link.assembly.end(), payload.begin(), payload.end());
-  if (more) return consume(link.id, cost);
-  const std::vector<std::byte> whole = std::exchange(link.assembly, {});
-  link.service->on_message(stream, {.payload = whole, .qos = qos, .cost = cost}, now_);
-}
-
-// On the caller's shard: true if the session passed the message on at once.
-bool RouterCore::send_piece(Link& link, Bytes payload, std::uint8_t qos) {
-  Connection* connection = touch(link.connection);
-  if (connection == nullptr) return true;
-  if (link.backlogged == 0) {
-    const auto sent = connection->session->send_data(
-        link.stream,
-        {.metadata = {}, .payload = payload, .qos = qos, .cookie = tagged(Tag::link, link.id)});
-    if (sent && sent->waiting) link.unflushed.push_back(static_cast<std::uint32_t>(payload.size()));
-    if (sent) return !sent->waiting;
-    if (sent.error() != protocol::SendError::queue_full) return true;
-  }
-  push_backlog(link, *connection, {.link = link.id, .body = body_of({}, payload), .qos = qos});
-  return false;
-}
-
-void RouterCore::send_end_piece(Link& link, Bytes metadata) {
-  Connection* connection = touch(link.connection);
-  if (connection == nullptr) return;
-  if (link.backlogged > 0) {
-    push_backlog(link, *connection, {.link = link.id, .body = body_of(metadata, {}), .end = true});
-    return;
-  }
-  static_cast<void>(connection->session->send_end(link.stream, metadata));
-}
-
-void RouterCore::push_backlog(Link& link, Connection& connection, Backlog&& piece) {
-  ++link.backlogged;
-  connection.backlog.push_back(std::move(piece));
-}
-
-// Something of the connection has gone: what found no room may find some now.
-void RouterCore::retry_backlog(Connection& connection) {
-  while (!connection.backlog.empty()) {
-    Backlog& piece = connection.backlog.front();
-    Link& link = *links_.find(piece.link);
-    if (piece.end) {
-      static_cast<void>(connection.session->send_end(link.stream, piece.body.metadata()));
-    } else {
-      const auto sent =
-          connection.session->send_data(link.stream, {.metadata = {},
-                                                      .payload = piece.body.payload(),
-                                                      .qos = piece.qos,
-                                                      .cookie = tagged(Tag::link, link.id)});
-      if (!sent && sent.error() == protocol::SendError::queue_full) return;
-      const auto bytes = static_cast<std::uint32_t>(piece.body.payload().size());
-      if (sent && sent->waiting) {
-        link.unflushed.push_back(bytes);
-      } else if (link.far) {
-        owe(0, ShardMessage::Type::stream_sent, link.id, 0, bytes);
-      }
-    }
-    --link.backlogged;
-    reuse(std::move(piece.body));
-    connection.backlog.pop_front();
-    if (!link.far) note_sent(link, 0);
-  }
-}
-
-// On the caller's shard: a message that waited has gone.
-void RouterCore::note_sent(Link& link, std::uint32_t bytes) {
-  if (link.far) return owe(0, ShardMessage::Type::stream_sent, link.id, 0, bytes);
-  if (!link.stopped || !link.unflushed.empty() || link.backlogged > 0) return;
-  link.stopped = false;
-  if (!link.muted) link.service->on_writable(LocalStream(*this, link.id), now_);
-}
-
-void RouterCore::close_link(Link& link, CloseCode code) {
-  const LocalStream stream(*this, link.id);
-  LocalService* service = link.refused || link.muted ? nullptr : link.service;
-  if (Connection* connection = connections_.find(link.connection)) {
-    std::erase_if(connection->backlog, [&](const Backlog& b) { return b.link == link.id; });
+// On the shard of the other end.
+void RouterCore::on_far_open(std::uint32_t from, const ShardMessage& message) {
+  StreamEnd* end = nullptr;
+  if (message.more) {
+    end = &make_service_end(static_cast<std::uint32_t>(message.number), from, message.id);
   } else {
-    far_links_[link.origin_shard][link.origin] = nullptr;
+    const auto opened = open_instance(message.number, *message.open, from, message.id);
+    if (!opened) {
+      ShardMessage refused = letter(Type::stream_refused, message.id);
+      refused.reason = opened.error();
+      return post(from, std::move(refused));
+    }
+    end = *opened;
   }
-  if (link.far) {
-    ShardMessage closed = letter(ShardMessage::Type::stream_closed, link.id);
-    closed.code = code;
-    post(0, std::move(closed));
-  }
-  links_.erase(stream.id());
-  if (service != nullptr) service->on_closed(stream, code, now_);
+  ShardMessage accepted = letter(Type::stream_accepted, message.id);
+  accepted.number = end->id;
+  post(from, std::move(accepted));
+  if (message.more) start_service(*end, *message.open);
 }
 
-void RouterCore::answer(std::uint64_t id, const Status& status, Bytes payload) {
-  Call* call = calls_.find(id);
-  if (call == nullptr || call->upstream == nullptr || call->upstream->service == nullptr) return;
-  if (status.code != StatusCode::ok) return answer_upstream(*call, status);
-  ++stats.answers[0];
-  answered(*call, {.metadata = {}, .payload = payload}, call->qos, {});
+// Back on the shard of the caller, who may have given up meanwhile.
+void RouterCore::on_accepted(std::uint32_t from, const ShardMessage& message) {
+  if (StreamEnd* end = ends_.find(message.id)) return connect(*end, message.number, from);
+  ShardMessage reset = letter(Type::stream_reset, message.number);
+  reset.code = CloseCode::cancelled;
+  post(from, std::move(reset));
 }
 
-bool RouterCore::send(std::uint64_t id, Bytes message, std::uint8_t qos) {
-  Link* link = links_.find(id);
-  if (link == nullptr || link->node_ended) return false;
-  if (link->connection != 0) {
-    if (!send_piece(*link, message, qos)) link->stopped = true;
-    return !link->stopped;
-  }
-  ShardMessage data = letter(ShardMessage::Type::stream_data, link->origin);
-  data.qos = qos;
-  data.body = body_of({}, message);
-  post(link->origin_shard, std::move(data));
-  link->unsent += message.size();
-  if (link->unsent >= kLocalWindowBytes) link->stopped = true;
-  return !link->stopped;
-}
-
-bool RouterCore::writable(std::uint64_t id) const {
-  const Link* link = links_.find(id);
-  return link != nullptr && !link->node_ended && !link->stopped;
-}
-
-void RouterCore::consume(std::uint64_t id, std::uint32_t bytes) {
-  Link* link = links_.find(id);
-  if (link == nullptr || bytes == 0) return;
-  if (link->connection == 0) {
-    return owe(link->origin_shard, ShardMessage::Type::stream_credit, link->origin, 0, bytes);
-  }
-  if (Connection* connection = touch(link->connection)) {
-    connection->session->consume(link->stream, bytes);
-  }
-}
-
-void RouterCore::end(std::uint64_t id, const Status& status) {
-  Link* link = links_.find(id);
-  if (link == nullptr || std::exchange(link->node_ended, true)) return;
-  std::array<std::byte, protocol::kEntryHeaderBytes + protocol::kStatusBytesMax> buffer;
-  protocol::MetadataWriter writer(buffer);
-  if (status.code != StatusCode::ok) writer.status(status);
-  const auto metadata = writer.finish();
-  VALKYRIE_ASSERT(metadata.has_value());
-  if (link->connection != 0) return send_end_piece(*link, *metadata);
-  ShardMessage end = letter(ShardMessage::Type::stream_end, link->origin);
-  end.body = body_of(*metadata, {});
-  post(link->origin_shard, std::move(end));
-}
-
-void RouterCore::reset(std::uint64_t id, CloseCode code, std::string_view text) {
-  Link* link = links_.find(id);
-  if (link == nullptr || std::exchange(link->muted, true)) return;
-  link->node_ended = true;
-  if (link->connection == 0) {
-    ShardMessage reset = letter(ShardMessage::Type::stream_reset, link->origin);
-    reset.code = code;
-    reset.body = body_of({}, std::as_bytes(std::span(text)));
-    return post(link->origin_shard, std::move(reset));
-  }
-  if (Connection* connection = touch(link->connection)) {
-    connection->session->reset(link->stream, code, text);
-  }
+void RouterCore::on_stream_refused(const ShardMessage& message) {
+  StreamEnd* const end = ends_.find(message.id);
+  if (end == nullptr) return;
+  Opening& opening = *end->opening;
+  ++stats.moved;
+  opening.found_busy = opening.found_busy || message.reason == RefusalReason::busy;
+  opening.tried[opening.tried_count++] = end->instance->info->id;
+  leave_instance(*end);
+  route(*end);
 }
 
 }  // namespace valkyrie::router

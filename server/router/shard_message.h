@@ -1,8 +1,9 @@
 // What the routers of a node's shards say to each other. The embedding carries the messages, each
 // pair's in the order in which they were sent, none lost.
 //
-// Calls and streams are named by the id their origin gave them, in both directions: the origin is
-// the shard of the caller's connection. A lane is one caller's stream towards one instance.
+// Calls are named by the id their origin gave them, in both directions: the origin is the shard of
+// the caller's connection. A lane is one caller's stream of calls towards one instance. A stream
+// has two ends, each named by the id its own shard gave it.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +46,7 @@ struct Body {
   }
 };
 
-// Why a shard could not give a call to the instance it was sent to.
+// Why a shard could not give a call or stream to the instance it was sent to.
 enum class RefusalReason : std::uint8_t {
   gone,       // The instance is no longer there, or its connection drains.
   busy,       // It has all the calls it takes, or its connection is full.
@@ -78,20 +79,23 @@ struct ShardMessage {
     request_credit,
     // Origin to owner: `lane`, `stream`, `bytes` of responses have left.
     response_credit,
-    // Origin to shard 0: `id` (stream), `number` (index of the local service), `open`.
+    // Origin to owner: `id` (its end), `number` (instance id, or with `more` the index of a local
+    // service), `open`.
     stream_open,
-    // Either way: `id`, `qos`, `more`, `bytes` (cost, to shard 0 only), `body`.
+    // Owner to origin: `id`, `number` (the owner's end).
+    stream_accepted,
+    // Owner to origin: `id`, `reason`. There is no end at the owner.
+    stream_refused,
+    // Either way: `id`, `lane` (the sender's end), `qos`, `more`, `bytes` (cost), `body`.
     stream_data,
-    // Either way: `id`; from shard 0 `body` has the STATUS.
+    // Either way: `id`, `body` (metadata).
     stream_end,
-    // From shard 0: `id`, `code`, `body` (payload: text).
+    // Either way: `id`, `code`, `body` (payload: text). Nothing about the stream follows.
     stream_reset,
-    // To shard 0: `id`, `code`: the stream is over. Nothing about it follows.
+    // Either way: `id`: the stream ended in order. Nothing about it follows.
     stream_closed,
-    // From shard 0: `id`, `bytes` were consumed.
+    // Either way: `id`, `bytes` of what it sent have left.
     stream_credit,
-    // To shard 0: `id`, `bytes` have left towards the peer.
-    stream_sent,
   };
 
   Type type = Type::route;
