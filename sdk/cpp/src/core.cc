@@ -97,7 +97,8 @@ void Core::know_first(const std::string& error) {
 void Core::run() {
   current_ = this;
   dialer_.dial();
-  while (!ending_ || !links_.empty()) {
+  // A blocking handler may still wait for what only this loop can end.
+  while (!ending_ || !links_.empty() || !server_.pool_quiet()) {
     reactor_->turn(protocol::Duration{-1});
     if (!flushes_.empty()) advance_flushes();
     log_slow_turn();
