@@ -17,7 +17,7 @@ class FlatIndex {
 
   // The slot of `key`, or kNone.
   [[nodiscard]] std::uint32_t find(std::uint64_t key) const {
-    if (entries_.empty()) return kNone;
+    if (size_ == 0) return kNone;
     for (std::size_t i = home(key);; i = (i + 1) & mask_) {
       if (entries_[i].slot == kNone) return kNone;
       if (entries_[i].key == key) return entries_[i].slot;
@@ -26,14 +26,14 @@ class FlatIndex {
 
   // Adds a key. REQUIRES: it is not there; slot is not kNone.
   void insert(std::uint64_t key, std::uint32_t slot) {
-    if ((size_ + 1) * 4 > entries_.size() * 3) grow();
+    if (size_ == size_max_) grow();
     put(key, slot);
     ++size_;
   }
 
   // Takes a key out; false if it was not there.
   bool erase(std::uint64_t key) {
-    if (entries_.empty()) return false;
+    if (size_ == 0) return false;
     std::size_t hole = home(key);
     while (entries_[hole].slot == kNone || entries_[hole].key != key) {
       if (entries_[hole].slot == kNone) return false;
@@ -75,6 +75,7 @@ class FlatIndex {
     std::vector<Entry> old(entries_.empty() ? 8 : entries_.size() * 2);
     old.swap(entries_);
     mask_ = entries_.size() - 1;
+    size_max_ = entries_.size() / 4 * 3;
     shift_ = 64 - __builtin_ctzll(entries_.size());
     for (const Entry& entry : old) {
       if (entry.slot != kNone) put(entry.key, entry.slot);
@@ -83,6 +84,7 @@ class FlatIndex {
 
   std::vector<Entry> entries_;
   std::size_t size_ = 0;
+  std::size_t size_max_ = 0;
   std::size_t mask_ = 0;
   int shift_ = 63;
 };

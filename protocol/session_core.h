@@ -177,7 +177,6 @@ class SessionCore {
   [[nodiscard]] bool push_part(Stream& stream, std::uint32_t slot, WaitingMessage& message);
   void pop_waiting(Stream& stream);
   void pump_blocked();
-  [[nodiscard]] std::uint32_t body_max() const;
   void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);
@@ -204,7 +203,14 @@ class SessionCore {
   void close_if_drained();
   void push_goaway(CloseCode code, std::string_view text, std::uint32_t last_stream,
                    Duration grace);
-  Event& begin_event(EventType type, const Stream& stream);
+  Event& begin_event(EventType type, const Stream& stream) {
+    event_ = {};
+    event_.type = type;
+    event_.kind = stream.kind;
+    event_.stream = stream.id;
+    event_.user = stream.user;
+    return event_;
+  }
 
   // session_timers.cc
   void note_stall(std::uint32_t slot);
@@ -225,8 +231,8 @@ class SessionCore {
   std::uint64_t connection_received_ = 0;
   std::uint64_t connection_granted_ = 0;
   std::uint64_t connection_send_granted_ = 0;
-  std::uint32_t peer_connection_credit_ = 0;  // What it began with.
-  std::uint32_t peer_stream_credit_ = 0;      // What its streams begin with.
+  std::uint32_t body_max_ = 0;            // Longest body the peer takes.
+  std::uint32_t peer_stream_credit_ = 0;  // What its streams begin with.
   // Stream ids.
   std::uint64_t next_local_id_;
   std::uint32_t highest_remote_id_ = 0;

@@ -9,15 +9,6 @@
 
 namespace valkyrie::protocol {
 
-Event& SessionCore::begin_event(EventType type, const Stream& stream) {
-  event_ = {};
-  event_.type = type;
-  event_.kind = stream.kind;
-  event_.stream = stream.id;
-  event_.user = stream.user;
-  return event_;
-}
-
 // Events that no frame of this moment brings: ends, flushed messages, stream limits.
 bool SessionCore::next_queued_event() {
   if (!failed_.empty()) {

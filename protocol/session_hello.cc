@@ -90,7 +90,10 @@ void SessionCore::take_options(const HelloOptions& options) {
   peer.agent = options.agent;
   peer.node_id = options.node_id;
   peer_stream_credit_ = options.stream_credit_bytes;
-  peer_connection_credit_ = options.connection_credit_bytes;
+  // Its frame limit, and never more than it grants at least of its connection window.
+  body_max_ =
+      std::min(options.frame_body_bytes,
+               static_cast<std::uint32_t>(options.connection_credit_bytes / 4 * 3 - kHeaderBytes));
   connection_send_granted_ = options.connection_credit_bytes;
   output.add_connection_credit(options.connection_credit_bytes);
   local_id_max_ = options.streams * 2 - (role == Role::dialer && options.streams > 0 ? 1 : 0);
