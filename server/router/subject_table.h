@@ -10,9 +10,15 @@
 #include <string_view>
 #include <vector>
 
-#include "server/router/subject.h"
+#include "protocol/subject.h"
 
 namespace valkyrie::router {
+
+using protocol::check_subject;
+using protocol::is_node_subject;
+using protocol::SubjectError;
+using protocol::SubjectForm;
+using protocol::SubjectTokens;
 
 // Nodes that a match may visit, whatever subject and filters there are. `*` beside a literal
 // doubles what is left to visit, so that some thousand filters written for it could make each

@@ -1,10 +1,10 @@
-#include "server/router/subject.h"
+#include "protocol/subject.h"
 
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
 
-namespace valkyrie::router {
+namespace valkyrie::protocol {
 namespace {
 
 std::string verdict(std::string_view text, SubjectForm form = SubjectForm::subject) {
@@ -84,4 +84,4 @@ TEST(SubjectTokens, are_the_parts_between_dots) {
 }
 
 }  // namespace
-}  // namespace valkyrie::router
+}  // namespace valkyrie::protocol

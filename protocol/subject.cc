@@ -1,10 +1,10 @@
-#include "server/router/subject.h"
+#include "protocol/subject.h"
 
 #include <algorithm>
 
 #include "protocol/assert.h"
 
-namespace valkyrie::router {
+namespace valkyrie::protocol {
 namespace {
 
 constexpr std::string_view kNodeToken = "valkyrie";
@@ -61,7 +61,7 @@ std::optional<SubjectError> check_subject(std::string_view text, SubjectForm for
   std::size_t tokens = 0;
   for (std::size_t from = 0; from <= text.size();) {
     const std::size_t dot = std::min(text.find('.', from), text.size());
-    if (++tokens > protocol::kSubjectTokens) return SubjectError::too_many_tokens;
+    if (++tokens > kSubjectTokens) return SubjectError::too_many_tokens;
     const auto error = check_token(text.substr(from, dot - from), form, dot == text.size());
     if (error) return error;
     from = dot + 1;
@@ -83,4 +83,4 @@ SubjectTokens::SubjectTokens(std::string_view text) {
   }
 }
 
-}  // namespace valkyrie::router
+}  // namespace valkyrie::protocol

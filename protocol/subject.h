@@ -9,7 +9,7 @@
 
 #include "protocol/constants.h"
 
-namespace valkyrie::router {
+namespace valkyrie::protocol {
 
 // Bytes of a subject or filter.
 inline constexpr std::size_t kSubjectBytesMax = 255;
@@ -48,8 +48,8 @@ class SubjectTokens {
   [[nodiscard]] const std::string_view* end() const { return tokens_.data() + size_; }
 
  private:
-  std::array<std::string_view, protocol::kSubjectTokens> tokens_;
+  std::array<std::string_view, kSubjectTokens> tokens_;
   std::size_t size_ = 0;
 };
 
-}  // namespace valkyrie::router
+}  // namespace valkyrie::protocol
