@@ -20,7 +20,9 @@ std::string_view without_version(std::string_view service) {
 }  // namespace
 
 Server::Server(Core& core)
-    : core_(core), pool_(core.options().handler_threads, [&core] { core.post([] {}); }) {}
+    : core_(core), pool_(core.options().handler_threads, [&core] {
+        core.post([&core] { core.ask_after_turn(); });
+      }) {}
 
 Server::~Server() {
   while (free_ != nullptr) delete std::exchange(free_, free_->next_free);
