@@ -28,6 +28,8 @@ struct SessionLimits {
   std::uint32_t control_output_bytes_max = kControlOutputBytesDefault;
   std::uint32_t control_frames_burst = kControlFramesBurst;
   std::uint32_t control_frames_per_second = kControlFramesPerSecond;
+  std::uint32_t peer_resets_burst = kPeerResetsBurst;  // An acceptor's.
+  std::uint32_t peer_resets_per_second = kPeerResetsPerSecond;
   Duration handshake_timeout = kHandshakeTimeoutDefault;
   Duration keepalive_interval = kKeepaliveIntervalDefault;  // The acceptor's counts for both.
   Duration stall_timeout = kStallTimeoutDefault;

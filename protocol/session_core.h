@@ -226,6 +226,7 @@ class SessionCore {
   std::unique_ptr<Assembly> delivered_;
   Event event_;
   ControlBudget control_budget_;
+  ControlBudget reset_budget_;       // Of an acceptor: streams that the dialer may RESET.
   std::uint64_t credited_seen_ = 0;  // Of output.credited_frames_chosen(), already earned.
   // Connection credit, bytes since the start.
   std::uint64_t connection_received_ = 0;

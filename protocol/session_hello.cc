@@ -34,6 +34,7 @@ SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferP
       now_(now),
       control_budget_(config.limits.control_frames_burst, config.limits.control_frames_per_second,
                       now),
+      reset_budget_(config.limits.peer_resets_burst, config.limits.peer_resets_per_second, now),
       connection_granted_(config.limits.connection_credit_bytes),
       next_local_id_(role == Role::dialer ? 1 : 2),
       remote_id_max_(std::uint64_t{config.limits.peer_streams_max} * 2 -

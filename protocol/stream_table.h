@@ -59,6 +59,7 @@ struct Stream {
   EventType final_event = EventType::stream_closed;
   CloseCode final_code = CloseCode::none;
   bool final_local = false;
+  Outcome final_outcome = Outcome::not_executed;
 
   std::uint64_t user = 0;
   // Sending, in bytes since the start.

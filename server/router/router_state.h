@@ -183,7 +183,7 @@ struct StreamEnd {
   std::unique_ptr<ServiceEnd> local;       // Of a service.
   std::uint32_t other_shard = 0;
   std::uint32_t stream = 0;   // Of caller and instance.
-  std::uint32_t waiting = 0;  // Messages that wait in the session.
+  std::uint32_t waiting = 0;  // Bytes that wait in the session.
   Kind kind = Kind::caller;
   bool to_service = false;   // Of a caller: the other end is a local service.
   bool mid_message = false;  // The last part sent has MORE.

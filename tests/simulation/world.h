@@ -43,6 +43,9 @@ struct WorldCounts {
   std::uint64_t ok = 0;
   std::uint64_t maybe = 0;         // Ended with an unknown outcome.
   std::uint64_t not_executed = 0;  // Ended, and no service ever saw them.
+  std::uint64_t streams = 0;
+  std::uint64_t streams_ok = 0;
+  std::uint64_t messages = 0;  // That came on them.
   std::uint64_t jobs = 0;
   std::uint64_t jobs_succeeded = 0;
   std::uint64_t log_bytes = 0;  // That submitters got.
@@ -79,7 +82,7 @@ class World {
   [[nodiscard]] std::uint32_t any_shard();
   [[nodiscard]] bool calm() const;
   Surroundings surroundings() {
-    return {network_, ledger_, book_, trace_, !perils_.stalls && !perils_.deaths};
+    return {network_, ledger_, book_, streams_, trace_, !perils_.stalls && !perils_.deaths};
   }
 
   jobs::JobPlaneOptions job_options();
@@ -109,6 +112,8 @@ class World {
   void call(Caller& caller);
   void call_steady();
   void act_on_jobs();
+  void act_on_streams();
+  void check_memory();
   WorldProgram& any_program();
   void replace(WorldProgram& program);
   std::uint32_t draw_bytes();
@@ -129,6 +134,7 @@ class World {
   Trace trace_;
   Ledger ledger_;
   JobBook book_;
+  StreamBook streams_;
   jobs::JobServices jobs_;
   VirtualNetwork network_;
   Perils perils_;
