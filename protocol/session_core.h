@@ -31,7 +31,7 @@ struct HelloOptions;
 // Not for owners: see Session.
 class SessionCore {
  public:
-  SessionCore(Role role, const SessionConfig& config, BufferPool& pool, Instant now);
+  SessionCore(Role role, SharedSessionConfig config, BufferPool& pool, Instant now);
 
   void receive(std::span<const std::byte> bytes, Instant now);
   void receive_eof(Instant now);
@@ -68,7 +68,8 @@ class SessionCore {
 
   // Set once.
   const Role role;
-  const SessionConfig config;
+  const SharedSessionConfig shared_config;
+  const SessionConfig& config;  // Of shared_config.
   OutputQueue output;
   PeerInfo peer;
   State state = State::hello;
@@ -216,6 +217,7 @@ class SessionCore {
   void note_stall(std::uint32_t slot);
   void end_stall(std::uint32_t slot);
   void check_stall();
+  void give_memory_back();
 
   Instant now_;
   // Input.

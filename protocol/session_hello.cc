@@ -26,10 +26,11 @@ HelloOptions options_of(const SessionConfig& config) {
 
 }  // namespace
 
-SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferPool& pool,
+SessionCore::SessionCore(Role its_role, SharedSessionConfig its_config, BufferPool& pool,
                          Instant now)
     : role(its_role),
-      config(its_config),
+      shared_config(std::move(its_config)),
+      config(*shared_config),
       output(pool, config.shares),
       now_(now),
       control_budget_(config.limits.control_frames_burst, config.limits.control_frames_per_second,
@@ -48,7 +49,7 @@ SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferP
 void SessionCore::send_hello() {
   Hello hello{.options = options_of(config)};
   hello.options.token = std::as_bytes(std::span(config.token));
-  std::vector<std::byte> body(kHelloBytes);
+  std::array<std::byte, kHelloBytes> body;  // Not initialised: it is mostly room for a token.
   const auto size = encode_hello(hello, config.grease ? Grease::yes : Grease::no, body);
   VALKYRIE_ASSERT(size.has_value());
   push_control(FrameType::hello, 0, 0, {}, Body(body).first(*size));
@@ -66,7 +67,7 @@ bool SessionCore::on_hello(const FrameHeader&, Body body) {
       std::chrono::duration_cast<std::chrono::milliseconds>(config.limits.keepalive_interval)
           .count());
   ack.options.qos_ceiling = config.qos_ceiling;
-  std::vector<std::byte> reply(kHelloBytes);
+  std::array<std::byte, kHelloBytes> reply;  // Not initialised, as above.
   const auto size = encode_hello_ack(ack, config.grease ? Grease::yes : Grease::no, reply);
   VALKYRIE_ASSERT(size.has_value());
   push_control(FrameType::hello_ack, 0, 0, {}, Body(reply).first(*size));

@@ -134,6 +134,10 @@ class StreamTable {
     slots_[slot] = Stream{};
     free_.push_back(slot);
   }
+  // Lets go of memory when no slot is in use.
+  void give_memory_back() {
+    if (free_.size() == slots_.size()) *this = {};
+  }
   // The stream in a slot. Invalid after the next insert().
   [[nodiscard]] Stream& operator[](std::uint32_t slot) { return slots_[slot]; }
   // The slot of a stream in this table.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/registry/service.h"
@@ -24,7 +25,7 @@ enum class Tag : std::uint8_t { none, binding, upstream, stream, call };
 struct Connection {
   protocol::Session* session = nullptr;
   void* owner = nullptr;
-  std::string address;
+  std::string_view address;  // Borrowed.
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
   bool dirty = false;                    // In the list of next_dirty().
