@@ -1,5 +1,5 @@
 // A queue that owns no memory while it has never been used and keeps what it has grown to.
-// Not installed.
+// Private to this folder.
 #pragma once
 
 #include <cstddef>

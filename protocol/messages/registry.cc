@@ -50,6 +50,8 @@ std::string_view to_string(InstanceState state) {
       return "not_ready";
     case InstanceState::draining:
       return "draining";
+    case InstanceState::ejected:
+      return "ejected";
   }
   return "unknown";
 }
@@ -121,7 +123,7 @@ template <class A>
 void describe(A& a, Ref<A, InstanceView> m) {
   a.text(1, m.instance, kRegistryNameBytesMax);
   a.text(2, m.version, kRegistryNameBytesMax);
-  a.enumeration(3, m.state, InstanceState::draining);
+  a.enumeration(3, m.state, InstanceState::ejected);
   a.number(4, m.weight);
   a.number(5, m.concurrency);
   a.number(6, m.in_flight);
@@ -130,6 +132,8 @@ void describe(A& a, Ref<A, InstanceView> m) {
   a.text(9, m.peer, kRegistryTextBytesMax);
   a.pairs(10, m.labels, kInstanceLabelsMax, kRegistryNameBytesMax);
   a.messages(11, m.methods, kMethodsMax);
+  a.text(12, m.reason, kRegistryTextBytesMax);
+  a.number(13, m.failures);
 }
 
 template <class A>

@@ -44,7 +44,7 @@ enum class MethodKind : std::uint8_t { unary = 0, server_stream, client_stream, 
 enum class Health : std::uint8_t { healthy = 0, unhealthy };
 
 // What the node makes of it. Values are part of the protocol: never renumber.
-enum class InstanceState : std::uint8_t { ready = 0, not_ready, draining };
+enum class InstanceState : std::uint8_t { ready = 0, not_ready, draining, ejected };
 
 // How a service's calls are shared between its instances. Values are part of the protocol: never
 // renumber.
@@ -127,6 +127,8 @@ struct InstanceView {
   std::string peer;
   std::vector<ServiceLabel> labels;
   std::vector<MethodInfo> methods;
+  std::string reason;  // Why it is not ready, for people; empty: no more to say than the state.
+  std::uint64_t failures = 0;  // Of its calls: ended in a way that speaks against it.
   bool operator==(const InstanceView&) const = default;
 };
 

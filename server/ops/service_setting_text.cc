@@ -76,16 +76,42 @@ Parsed<SettingChange> change(std::string_view text, Parse parse) {
   return [read = *value](ServiceSettings& settings) { settings.*Field = read; };
 }
 
+// More calls than this are no limit, and more that wait are no queue.
+constexpr std::uint32_t kInFlightMax = 1U << 24U;
+constexpr std::uint32_t kQueueMax = 1U << 20U;
+
 struct Key {
   std::string_view name;
   Parsed<SettingChange> (*read)(std::string_view text);
 };
+
+Parsed<std::uint32_t> count(std::string_view text, std::uint32_t min, std::uint32_t max) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return std::unexpected(fmt::format("\"{}\" is no whole number", text));
+  }
+  if (value < min || value > max) {
+    return std::unexpected(fmt::format("{} is not between {} and {}", text, min, max));
+  }
+  return value;
+}
 
 constexpr Key kKeys[] = {
     {"deadline",
      [](std::string_view text) {
        return change<&ServiceSettings::deadline>(
            text, [](std::string_view t) { return duration(t, 1ms, protocol::kDeadlineMax); });
+     }},
+    {"in_flight_max",
+     [](std::string_view text) {
+       return change<&ServiceSettings::in_flight_max>(
+           text, [](std::string_view t) { return count(t, 0, kInFlightMax); });
+     }},
+    {"queue_max",
+     [](std::string_view text) {
+       return change<&ServiceSettings::queue_max>(
+           text, [](std::string_view t) { return count(t, 0, kQueueMax); });
      }},
     {"balance",
      [](std::string_view text) { return change<&ServiceSettings::balance>(text, balance); }},

@@ -25,6 +25,8 @@ registry::ServiceSettings settings_after(std::string_view path, std::string_view
 
 TEST(ServiceSettingText, every_key_takes_a_value) {
   EXPECT_EQ(settings_after("services.defaults.deadline", "5s").deadline, protocol::Duration(5s));
+  EXPECT_EQ(settings_after("services.defaults.in_flight_max", "256").in_flight_max, 256U);
+  EXPECT_EQ(settings_after("services.defaults.queue_max", "0").queue_max, 0U);
   EXPECT_EQ(settings_after("services.defaults.balance", "consistent_hash").balance,
             messages::Balance::consistent_hash);
   EXPECT_EQ(settings_after("services.defaults.slow_start", "30s").slow_start,
@@ -70,6 +72,13 @@ TEST(ServiceSettingText, values_are_taken_on_one_side_of_their_bounds_only) {
   EXPECT_EQ(error_of("services.defaults.deadline", "24h"), "");
   EXPECT_NE(error_of("services.defaults.deadline", "0ms"), "");
   EXPECT_NE(error_of("services.defaults.deadline", "25h"), "");
+  EXPECT_EQ(error_of("services.defaults.in_flight_max", "16777216"), "");
+  EXPECT_NE(error_of("services.defaults.in_flight_max", "16777217"), "");
+  EXPECT_EQ(error_of("services.defaults.queue_max", "1048576"), "");
+  EXPECT_EQ(error_of("services.defaults.queue_max", "1048577"),
+            "services.defaults.queue_max: 1048577 is not between 0 and 1048576");
+  EXPECT_EQ(error_of("services.defaults.queue_max", "64KiB"),
+            "services.defaults.queue_max: \"64KiB\" is no whole number");
   EXPECT_EQ(error_of("services.defaults.slow_start", "0s"), "");
   EXPECT_EQ(error_of("services.defaults.slow_start", "1h"), "");
   EXPECT_NE(error_of("services.defaults.slow_start", "61m"), "");

@@ -21,15 +21,24 @@ inline constexpr std::uint32_t kShareOfWeight = 100;
 // By how much an instance may be busier than the average before consistent_hash goes past it.
 inline constexpr std::uint32_t kBoundedLoadPercent = 125;
 
+class Service;
+
 // An instance as one shard sees it.
 struct Instance {
   std::shared_ptr<const InstanceInfo> info;
+  Service* home = nullptr;  // Of its name without version; lives as long as this.
   messages::InstanceState state = messages::InstanceState::ready;
   std::uint32_t weight = messages::kInstanceWeightDefault;
   std::uint32_t outstanding = 0;  // Calls in flight: all of them on the owning shard, else ours.
   std::uint32_t ours = 0;         // Of those, of callers of this shard.
   std::uint32_t references = 0;   // Lanes and calls that point here; it lives until they are gone.
   bool removed = false;           // No longer routed to.
+
+  // On another shard than its own: it said that it is full; its shard tells when it has room.
+  bool is_full = false;
+  // On its own shard: the shards that were told so, a bit each, and whose turn was last.
+  std::uint64_t hungry = 0;
+  std::uint32_t fed = 0;
 
   // For the choice; kept by Service and Balancer.
   std::uint32_t share = messages::kInstanceWeightDefault * kShareOfWeight;  // Weight of now.
@@ -39,7 +48,7 @@ struct Instance {
 
   // True if another call may be given to it.
   [[nodiscard]] bool has_room() const {
-    return info->concurrency == 0 || outstanding < info->concurrency;
+    return !is_full && (info->concurrency == 0 || outstanding < info->concurrency);
   }
 };
 

@@ -43,9 +43,13 @@ std::optional<Refusal> check_names(const messages::RegisterRequest& request) {
 
 }  // namespace
 
+Catalog::Catalog(std::shared_ptr<const ServiceRules> rules)
+    : rules_(rules != nullptr ? std::move(rules) : std::make_shared<const ServiceRules>()) {}
+
 InstanceState Catalog::Registration::state() const {
   if (draining) return InstanceState::draining;
-  return health == messages::Health::healthy ? InstanceState::ready : InstanceState::not_ready;
+  if (health != messages::Health::healthy) return InstanceState::not_ready;
+  return ejection.is_out ? InstanceState::ejected : InstanceState::ready;
 }
 
 RouteUpdate Catalog::Registration::route(RouteUpdate::Kind kind) const {
@@ -105,18 +109,19 @@ std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest&
   Registered result;
   const auto service = services_.find(request.service);
   if (service != services_.end()) {
-    const auto earlier = service->second.find(info->instance);
-    if (earlier != service->second.end()) {
+    const auto earlier = service->second.instances.find(info->instance);
+    if (earlier != service->second.instances.end()) {
       result.superseded = earlier->second.stream;
       result.removed = remove(earlier->second.stream);
     }
   }
-  Registration& made = services_[info->service][info->instance];
+  Registration& made = entry(info->service, now).instances[info->instance];
   made.stream = from.stream;
   made.weight = request.weight == 0 ? messages::kInstanceWeightDefault : request.weight;
   made.ready_since = now;
   made.info = std::move(info);
   by_stream_.emplace(from.stream, std::pair(made.info->service, made.info->instance));
+  streams_.emplace(made.info->id, from.stream);
   ++per_connection_[{from.shard, from.connection}];
   result.update = made.route(RouteUpdate::Kind::add);
   return result;
@@ -125,7 +130,19 @@ std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest&
 Catalog::Registration* Catalog::find(std::uint64_t stream) {
   const auto at = by_stream_.find(stream);
   if (at == by_stream_.end()) return nullptr;
-  return &services_.find(at->second.first)->second.find(at->second.second)->second;
+  return &services_.find(at->second.first)->second.instances.find(at->second.second)->second;
+}
+
+// The entry of a service, made with its first instance.
+Catalog::Entry& Catalog::entry(const std::string& service, protocol::Instant now) {
+  const auto known = services_.find(service);
+  if (known != services_.end()) return known->second;
+  Entry& made = services_[service];
+  made.settings = rules_->settings_of(service);
+  made.judged = now;
+  if (made.settings.ejection.success_gap > 0) ++compared_;
+  deadline_.reset();
+  return made;
 }
 
 std::expected<RouteUpdate, Refusal> Catalog::update(std::uint64_t stream,
@@ -148,10 +165,17 @@ std::optional<RouteUpdate> Catalog::remove(std::uint64_t stream) {
   const auto at = by_stream_.find(stream);
   if (at == by_stream_.end()) return std::nullopt;
   const auto service = services_.find(at->second.first);
-  const auto instance = service->second.find(at->second.second);
+  Instances& instances = service->second.instances;
+  const auto instance = instances.find(at->second.second);
   RouteUpdate update = instance->second.route(RouteUpdate::Kind::remove);
-  service->second.erase(instance);
-  if (service->second.empty()) services_.erase(service);
+  if (instance->second.ejection.is_out) --ejected_;
+  streams_.erase(update.info->id);
+  instances.erase(instance);
+  if (instances.empty()) {
+    if (service->second.settings.ejection.success_gap > 0) --compared_;
+    services_.erase(service);
+  }
+  deadline_.reset();
   by_stream_.erase(at);
   const auto held = per_connection_.find({update.info->shard, update.info->connection});
   if (--held->second == 0) per_connection_.erase(held);
@@ -167,11 +191,18 @@ messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Ins
     }
     messages::ServiceView& service = reply.services.emplace_back();
     service.name = at->first;
-    for (const auto& [name, registration] : at->second) {
+    for (const auto& [name, registration] : at->second.instances) {
       if (listed++ == messages::kListedInstancesMax) return reply;
-      const InstanceInfo& info = *registration.info;
-      service.instances.push_back({
-          .instance = name,
+      service.instances.push_back(view(registration, now));
+    }
+  }
+  return reply;
+}
+
+messages::InstanceView Catalog::view(const Registration& registration,
+                                     protocol::Instant now) const {
+  const InstanceInfo& info = *registration.info;
+  return {.instance = info.instance,
           .version = info.version,
           .state = registration.state(),
           .weight = registration.weight,
@@ -182,10 +213,9 @@ messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Ins
           .peer = info.peer,
           .labels = info.labels,
           .methods = info.methods,
-      });
-    }
-  }
-  return reply;
+          .reason = registration.state() == InstanceState::ejected ? registration.ejection.text(now)
+                                                                   : std::string(),
+          .failures = info.gauge.failures.load(std::memory_order_relaxed)};
 }
 
 }  // namespace valkyrie::registry

@@ -13,10 +13,13 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "protocol/constants.h"
 #include "protocol/time.h"
+#include "server/registry/ejection.h"
 #include "server/registry/instance.h"
+#include "server/registry/service_settings.h"
 
 namespace valkyrie::registry {
 
@@ -48,6 +51,9 @@ struct Registered {
 // All registrations of the node.
 class Catalog {
  public:
+  // `rules` say how each service is treated; without any, all are by default.
+  explicit Catalog(std::shared_ptr<const ServiceRules> rules = nullptr);
+
   // Registers an instance; `random` names one that did not name itself. The same instance of the
   // same service supersedes the earlier one. Errors: invalid_argument (a name against the
   // grammar, a method twice), permission_denied (a reserved name), resource_exhausted,
@@ -61,6 +67,15 @@ class Catalog {
                                              protocol::Instant now);
   // Ends a registration; nullopt if there is none.
   std::optional<RouteUpdate> remove(std::uint64_t stream);
+
+  // An instance has failed its calls so often that it is to be taken out. Nullopt: it is gone or
+  // out already, or as many of its service are as may be.
+  std::optional<RouteUpdate> suspect(std::uint64_t instance, protocol::Instant now);
+  // When judge() has something to do; nullopt means never.
+  [[nodiscard]] std::optional<protocol::Instant> deadline() const;
+  // Lets instances come back whose time is over, and takes those out whose calls succeed less often
+  // than the others'.
+  std::vector<RouteUpdate> judge(protocol::Instant now);
 
   // Answer of valkyrie.Registry/List, by name, cut at messages::kListed*Max.
   [[nodiscard]] messages::ListServicesReply list(std::string_view prefix,
@@ -76,19 +91,38 @@ class Catalog {
     messages::Health health = messages::Health::healthy;
     bool draining = false;
     protocol::Instant ready_since{};
+    Ejection ejection;
 
     [[nodiscard]] messages::InstanceState state() const;
     [[nodiscard]] RouteUpdate route(RouteUpdate::Kind kind) const;
   };
-  // Service, then instance: the order of list().
+  // By name: the order of list().
   using Instances = std::map<std::string, Registration, std::less<>>;
+  struct Entry {
+    ServiceSettings settings;
+    Instances instances;
+    protocol::Instant judged{};  // When success was last compared.
+  };
+  using Entries = std::map<std::string, Entry, std::less<>>;
 
   [[nodiscard]] std::optional<Refusal> check(const messages::RegisterRequest& request,
                                              const Registrant& from) const;
   [[nodiscard]] Registration* find(std::uint64_t stream);
 
-  std::map<std::string, Instances, std::less<>> services_;
+  Entry& entry(const std::string& service, protocol::Instant now);
+  [[nodiscard]] messages::InstanceView view(const Registration& registration,
+                                            protocol::Instant now) const;
+  static bool eject(Entry& entry, Registration& registration, std::string reason,
+                    protocol::Instant now);
+  static void compare(Entry& entry, protocol::Instant now, std::vector<RouteUpdate>& changes);
+
+  std::shared_ptr<const ServiceRules> rules_;
+  Entries services_;
   std::unordered_map<std::uint64_t, std::pair<std::string, std::string>> by_stream_;
+  std::unordered_map<std::uint64_t, std::uint64_t> streams_;  // By instance id.
+  std::size_t ejected_ = 0;
+  std::size_t compared_ = 0;  // Services whose success is compared.
+  mutable std::optional<std::optional<protocol::Instant>> deadline_;  // Once it was asked for.
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::size_t> per_connection_;
   std::uint64_t next_id_ = 1;
 };

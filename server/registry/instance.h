@@ -7,16 +7,28 @@
 #include <string>
 #include <vector>
 
+#include "protocol/constants.h"
 #include "protocol/messages/registry.h"
 #include "protocol/time.h"
 
 namespace valkyrie::registry {
+
+// True for the codes that speak against the instance which answered with them: unavailable,
+// internal, unknown, deadline_exceeded.
+[[nodiscard]] bool is_failure(protocol::StatusCode code);
 
 // What the shard that owns an instance's connection counts. Only that shard writes, with relaxed
 // stores; any shard may read.
 struct InstanceGauge {
   std::atomic<std::uint32_t> in_flight{0};  // Calls written to it and not over.
   std::atomic<std::uint64_t> calls{0};      // Calls ever written to it.
+  std::atomic<std::uint64_t> answers{0};    // Of those, it answered,
+  std::atomic<std::uint64_t> failures{0};   // and in a way that speaks against it.
+  std::atomic<std::uint32_t> failures_in_row{0};
+
+  // It answered with this code. True if it is to be judged: it has failed `most` times in a row, or
+  // a multiple of it.
+  bool note_answer(protocol::StatusCode code, std::uint32_t most);
 };
 
 // A registered instance as it was announced. Immutable but for its gauge, and shared by pointer

@@ -19,8 +19,9 @@ std::string versioned(const InstanceInfo& info) { return info.service + '@' + in
 
 }  // namespace
 
-RouteTable::RouteTable(std::shared_ptr<const ServiceRules> rules)
-    : rules_(rules != nullptr ? std::move(rules) : std::make_shared<const ServiceRules>()) {}
+RouteTable::RouteTable(std::shared_ptr<const ServiceRules> rules, std::uint32_t shards)
+    : rules_(rules != nullptr ? std::move(rules) : std::make_shared<const ServiceRules>()),
+      shards_(shards) {}
 
 Service* RouteTable::find_service(std::string_view target) {
   const auto at = services_.find(target);
@@ -31,8 +32,17 @@ Service& RouteTable::entry(std::string_view target) {
   if (Service* known = find_service(target)) return *known;
   ServiceSettings settings = rules_->settings_of(target);
   const std::string_view place = rules_->node_label(settings.locality).value_or("");
-  auto made =
-      std::make_unique<Service>(std::string(target), std::move(settings), std::string(place));
+  const std::uint32_t most = settings.in_flight_max;
+  const std::uint32_t limit = most == 0 ? UINT32_MAX : (most + shards_ - 1) / shards_;
+  const ServiceTarget parts = parse_target(target);
+  Service* home = nullptr;
+  if (!parts.version.empty()) {
+    home = &entry(parts.name);
+    ++home->references;
+    home->has_versions = true;
+  }
+  auto made = std::make_unique<Service>(std::string(target), std::move(settings),
+                                        std::string(place), limit, home);
   return *services_.emplace(std::string(target), std::move(made)).first->second;
 }
 
@@ -61,7 +71,9 @@ void RouteTable::release(Service& service) {
 
 void RouteTable::drop_if_unused(Service& service) {
   if (service.references > 0 || !service.instances().empty() || service.is_builtin()) return;
+  Service& home = service.home();
   services_.erase(services_.find(service.target()));
+  if (&home != &service) release(home);
 }
 
 void RouteTable::add_builtin(std::string_view name, std::uint32_t index) {
@@ -83,7 +95,9 @@ Instance* RouteTable::apply(const RouteUpdate& update) {
     Instance& instance = *made;
     const bool is_new = instances_.emplace(info.id, std::move(made)).second;
     VALKYRIE_ASSERT(is_new);
-    entry(info.service).add(instance);
+    instance.home = &entry(info.service);
+    ++instance.home->references;
+    instance.home->add(instance);
     if (Service* exact = find_service(versioned(info)); exact != nullptr && !info.version.empty()) {
       exact->add(instance);
     }
@@ -126,7 +140,10 @@ void RouteTable::withdraw(Instance& instance) {
 
 void RouteTable::release(Instance& instance) {
   VALKYRIE_ASSERT(instance.references > 0);
-  if (--instance.references == 0 && instance.removed) instances_.erase(instance.info->id);
+  if (--instance.references > 0 || !instance.removed) return;
+  Service& home = *instance.home;
+  instances_.erase(instance.info->id);
+  release(home);
 }
 
 Instance* RouteTable::find(std::uint64_t id) {
@@ -140,6 +157,10 @@ std::string RouteTable::explain(const Service& service, NoChoice why, std::strin
     case NoChoice::all_busy:
       return fmt::format("{}: {} of {} instances busy", target, service.ready().size(),
                          service.instances().size());
+    case NoChoice::at_limit: {
+      const Service& home = service.home();
+      return fmt::format("{}: {} of {} calls in flight", target, home.ours, home.limit());
+    }
     case NoChoice::unknown_method:
       return fmt::format("{} has no method \"{}\"", target, method);
     case NoChoice::none:

@@ -23,8 +23,10 @@ inline constexpr std::size_t kSuggestionsTriedMax = 512;
 // Services by name and instances by id.
 class RouteTable {
  public:
-  // `rules` say how each service is treated; without any, all are by default.
-  explicit RouteTable(std::shared_ptr<const ServiceRules> rules = nullptr);
+  // `rules` say how each service is treated; without any, all are by default. This is the table of
+  // one of `shards`.
+  explicit RouteTable(std::shared_ptr<const ServiceRules> rules = nullptr,
+                      std::uint32_t shards = 1);
 
   // The entry of a SERVICE value, made where there is none, and one reference to it. It stays
   // valid, with the same address, until release(), whatever instances come and go.
@@ -49,6 +51,9 @@ class RouteTable {
   // `no service "hello.Greter"; did you mean "hello.Greeter" (2 instances)?`.
   [[nodiscard]] std::string explain(const Service& service, NoChoice why, std::string_view method);
 
+  // The entry of a SERVICE value, nullptr if there is none.
+  [[nodiscard]] Service* find_service(std::string_view target);
+
   // Entries and instances, for tests and counters.
   [[nodiscard]] std::size_t service_count() const { return services_.size(); }
   [[nodiscard]] std::size_t instance_count() const { return instances_.size(); }
@@ -63,13 +68,13 @@ class RouteTable {
   using Services = std::unordered_map<std::string, std::unique_ptr<Service>, Hash, std::equal_to<>>;
 
   Service& entry(std::string_view target);
-  Service* find_service(std::string_view target);
   void drop_if_unused(Service& service);
   void refresh(const Instance& instance);
   [[nodiscard]] std::string explain_unknown(const Service& service);
   [[nodiscard]] std::string other_versions(std::string_view name);
 
   std::shared_ptr<const ServiceRules> rules_;
+  std::uint32_t shards_;
   Services services_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Instance>> instances_;
 };

@@ -12,10 +12,13 @@ constexpr std::int64_t kSlowStartSteps = 20;
 
 }  // namespace
 
-Service::Service(std::string target, ServiceSettings settings, std::string place)
+Service::Service(std::string target, ServiceSettings settings, std::string place,
+                 std::uint32_t limit, Service* home)
     : target_(std::move(target)),
       settings_(std::move(settings)),
       place_(std::move(place)),
+      limit_(limit),
+      home_(home),
       balancer_(settings_.balance) {}
 
 bool Service::may_have(std::string_view method) const {

@@ -19,6 +19,7 @@ enum class NoChoice : std::uint8_t {
   none,            // One was.
   no_instance,     // None is registered, or none is ready.
   all_busy,        // Every ready instance has all the calls it takes.
+  at_limit,        // The service has all the calls in flight that its settings allow.
   unknown_method,  // Every instance declared its methods, and this is none of them.
 };
 
@@ -33,7 +34,9 @@ class Service {
  public:
   // Of a service that has no instance yet. Instances whose label `settings.locality` has the value
   // `place` are preferred; without `place` none is.
-  explicit Service(std::string target, ServiceSettings settings = {}, std::string place = {});
+  // `limit` bounds within_limit(). `home` is what a version belongs to, else null.
+  explicit Service(std::string target, ServiceSettings settings = {}, std::string place = {},
+                   std::uint32_t limit = UINT32_MAX, Service* home = nullptr);
   // Of a service of the node itself; `builtin` is its index on every shard.
   Service(std::string target, std::uint32_t builtin)
       : target_(std::move(target)), builtin_(builtin), is_builtin_(true) {}
@@ -75,8 +78,26 @@ class Service {
   void remove(Instance& instance);
   void refresh();
 
-  // Bindings that point here; the entry lives until they are gone. Kept by RouteTable.
+  // Of a version: the service without it, which has the queue and the counts. Else this.
+  [[nodiscard]] Service& home() { return home_ == nullptr ? *this : *home_; }
+  [[nodiscard]] const Service& home() const { return home_ == nullptr ? *this : *home_; }
+  // False if the service has all the calls in flight that the settings allow on this shard.
+  // REQUIRES: this is home().
+  [[nodiscard]] bool within_limit() const { return ours < limit_; }
+  // What this shard may have in flight, of settings().in_flight_max.
+  [[nodiscard]] std::uint32_t limit() const { return limit_; }
+  // True if a call that finds no room may find some although another found none: their methods or
+  // versions differ.
+  [[nodiscard]] bool is_mixed() const { return methods_differ_ || has_versions; }
+
+  // Kept by RouteTable. Bindings, versions and instances that point here; the entry lives until
+  // they are gone.
   std::uint32_t references = 0;
+  bool has_versions = false;  // Somebody asked for one, of this home().
+  // Kept by the router, of home(): calls of this shard's callers that instances have, and the id
+  // of the queue of those that wait, 0 if none does.
+  std::uint32_t ours = 0;
+  std::uint64_t queue = 0;
 
  private:
   void reweigh(protocol::Instant now);
@@ -85,6 +106,8 @@ class Service {
   std::string target_;
   ServiceSettings settings_;
   std::string place_;
+  std::uint32_t limit_ = UINT32_MAX;
+  Service* home_ = nullptr;
   Balancer balancer_;
   std::vector<Instance*> all_;
   std::vector<Instance*> ready_;

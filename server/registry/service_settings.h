@@ -5,6 +5,7 @@
 // thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -21,16 +22,36 @@ namespace valkyrie::registry {
 // The pattern that means every service.
 inline constexpr std::string_view kDefaultsPattern = "defaults";
 
+// When an instance is taken out for a while because its calls fail: those that end UNAVAILABLE,
+// INTERNAL, UNKNOWN or DEADLINE_EXCEEDED by its own word.
+struct EjectionSettings {
+  std::uint32_t failures = 5;     // So many in a row; 0: not for that.
+  std::uint32_t success_gap = 0;  // Points of percent of success below the others; 0: not for that,
+  std::uint32_t calls_min = 100;  // judged where it and two others had so many calls
+  protocol::Duration interval = std::chrono::seconds(10);  // in so long.
+  protocol::Duration time = std::chrono::seconds(10);  // Out for, doubled each time it comes again,
+  protocol::Duration time_max = std::chrono::minutes(5);  // at most. After so long it is forgotten.
+  std::uint32_t share_max = 50;  // Percent of a service's instances that may be out at once.
+
+  bool operator==(const EjectionSettings&) const = default;
+};
+
 // Settings of services, docs/operating/services.md says what each does. Every default is right for
 // a service nobody thought about.
 struct ServiceSettings {
   // What a call without DEADLINE is given.
   protocol::Duration deadline = protocol::kDeadlineDefault;
+  // Calls in flight over all instances, shared out between the shards of the node; 0: as many as
+  // the instances take.
+  std::uint32_t in_flight_max = 0;
+  // Calls that wait for room on each shard; 0: a call that finds none is refused at once.
+  std::uint32_t queue_max = 1024;
   messages::Balance balance = messages::Balance::least_outstanding;
   // A new instance gets its full share of the calls after so long; 0: at once.
   protocol::Duration slow_start{};
   // Label of instances and of the node: those of the same value are preferred. Empty: none are.
   std::string locality = "zone";
+  EjectionSettings ejection{};
 
   bool operator==(const ServiceSettings&) const = default;
 };

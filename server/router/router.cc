@@ -20,19 +20,34 @@ ConnectionId Router::attach(protocol::Session& session, std::string_view address
 void Router::on_event(ConnectionId connection, const protocol::Event& event,
                       protocol::Instant now) {
   core_->on_event(connection, event, now);
+  core_->settle();
 }
 
-void Router::detach(ConnectionId connection) { core_->detach(connection); }
+void Router::detach(ConnectionId connection) {
+  core_->detach(connection);
+  core_->settle();
+}
+
 void* Router::next_dirty() { return core_->next_dirty(); }
 
 void Router::on_message(std::uint32_t from, ShardMessage&& message, protocol::Instant now) {
   core_->on_message(from, std::move(message), now);
+  core_->settle();
 }
 
 void Router::end_turn() { core_->end_turn(); }
 std::optional<protocol::Instant> Router::deadline() const { return core_->deadline(); }
-void Router::on_deadline(protocol::Instant now) { core_->on_deadline(now); }
-void Router::drain(protocol::Duration grace, protocol::Instant now) { core_->drain(grace, now); }
+
+void Router::on_deadline(protocol::Instant now) {
+  core_->on_deadline(now);
+  core_->settle();
+}
+
+void Router::drain(protocol::Duration grace, protocol::Instant now) {
+  core_->drain(grace, now);
+  core_->settle();
+}
+
 bool Router::draining() const { return core_->draining; }
 
 std::uint64_t Router::publish(registry::RouteUpdate update) {

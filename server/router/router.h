@@ -37,9 +37,9 @@ class RouterCore;
 // Names a connection on its shard; never 0, never reused.
 using ConnectionId = std::uint64_t;
 
-// Requests and streams that wait for a first instance of a service (option WAIT), on one shard.
-// Over it they are answered RESOURCE_EXHAUSTED, not executed.
-inline constexpr std::size_t kWaitingCallsMax = 4096;
+// Of those that wait for room at a service, how many are asked in vain each time there is some,
+// where their methods or versions differ.
+inline constexpr std::size_t kWaitersTriedMax = 64;
 
 // Instances a call or stream is offered to before it is refused.
 inline constexpr std::size_t kCallOffersMax = 3;
@@ -67,13 +67,14 @@ struct RouterStats {
 // What exists now, for metrics and to prove that nothing is kept.
 struct RouterCensus {
   std::size_t connections = 0;
-  std::size_t bindings = 0;     // `call` streams of callers.
-  std::size_t lanes = 0;        // Of those, towards one instance each.
-  std::size_t upstreams = 0;    // `call` streams towards instances of this shard.
-  std::size_t calls = 0;        // In flight, or with an answer that waits for its caller.
-  std::size_t waiting = 0;      // Of those, for a first instance.
-  std::size_t streams = 0;      // Of kind `stream`, by callers of this shard,
-  std::size_t stream_ends = 0;  // and what belongs to streams here, callers included.
+  std::size_t bindings = 0;       // `call` streams of callers.
+  std::size_t lanes = 0;          // Of those, towards one instance each.
+  std::size_t upstreams = 0;      // `call` streams towards instances of this shard.
+  std::size_t calls = 0;          // In flight, or with an answer that waits for its caller.
+  std::size_t waiting = 0;        // Of those, and of streams, for room at their service;
+  std::size_t queue_longest = 0;  // the most at one.
+  std::size_t streams = 0;        // Of kind `stream`, by callers of this shard,
+  std::size_t stream_ends = 0;    // and what belongs to streams here, callers included.
   std::size_t services = 0;
   std::size_t instances = 0;
 };
@@ -103,9 +104,8 @@ class Router {
   // attach().
   void add_local(const LocalServiceInfo& info, LocalService* service);
 
-  // Takes part in a session, which must live until detach(), as must the text of `address`, which
-  // is for people. `identity` is the value of IDENTITY (empty: unknown); `owner` comes back from
-  // next_dirty().
+  // Takes part in a session, which must live until detach(). `address` is for people, `identity`
+  // the value of IDENTITY (empty: unknown); `owner` comes back from next_dirty().
   ConnectionId attach(protocol::Session& session, std::string_view address,
                       std::string_view identity, void* owner, protocol::Instant now);
   // Handles an event of the session. REQUIRES: every event of the session comes here, in order.

@@ -53,6 +53,7 @@ StatusMetadata::StatusMetadata(const Status& status) {
 StatusCode refusal_code(registry::NoChoice why) {
   switch (why) {
     case registry::NoChoice::all_busy:
+    case registry::NoChoice::at_limit:
       return StatusCode::resource_exhausted;
     case registry::NoChoice::unknown_method:
       return StatusCode::unimplemented;
@@ -241,26 +242,26 @@ void RouterCore::route(Call& call, const Message& message) {
         return refuse(call, registry::NoChoice::all_busy, method);
       }
       if (choice.instance == nullptr) {
-        touch(binding.connection)
-            ->session->reset(binding.stream, CloseCode::destination_lost,
-                             "the instance that the stream is pinned to is gone");
+        if (Connection* connection = touch(binding.connection)) {
+          connection->session->reset(binding.stream, CloseCode::destination_lost,
+                                     "the instance that the stream is pinned to is gone");
+        }
         return answer_status(call, {StatusCode::unavailable, Outcome::not_executed, {}});
       }
     } else {
-      service.advance(now_);
-      choice =
-          service.choose(method, std::span(call.tried).first(call.tried_count), random_, call.key);
+      choice = choose(service, method, std::span(call.tried).first(call.tried_count), call.key);
     }
     if (choice.instance == nullptr) {
-      if (choice.why == registry::NoChoice::no_instance && binding.wait && !call.notify) {
-        return park(call, message);
+      if (may_wait(service, choice.why, binding.wait && !call.notify, call.found_full)) {
+        return park(call, message, choice.why);
       }
       return refuse(call, choice.why, method);
     }
-    if (offer(call, choice.instance, message)) {
-      if (binding.pin) binding.pinned = choice.instance->info->id;
-      return;
-    }
+    // Before the offer, since the call and with it the binding may be over when it returns.
+    const bool is_first = binding.pin && binding.pinned == 0;
+    if (is_first) binding.pinned = choice.instance->info->id;
+    if (offer(call, choice.instance, message)) return;
+    if (is_first) binding.pinned = 0;
   }
   refuse(call, registry::NoChoice::all_busy, method);
 }
@@ -283,7 +284,7 @@ bool RouterCore::offer(Call& call, registry::Instance* instance, const Message& 
     return true;
   }
   ++stats.moved;
-  call.found_busy = call.found_busy || written == Written::busy;
+  call.found_full = call.found_full || written == Written::full;
   call.tried[call.tried_count++] = instance->info->id;
   call.state = Call::State::routing;
   return false;
@@ -291,14 +292,15 @@ bool RouterCore::offer(Call& call, registry::Instance* instance, const Message& 
 
 void RouterCore::refuse(Call& call, registry::NoChoice why, std::string_view method) {
   // Whoever was asked and is gone is not busy.
-  if (why == registry::NoChoice::all_busy && call.tried_count > 0 && !call.found_busy) {
+  if (why == registry::NoChoice::all_busy && !call.found_full && call.tried_count > 0 &&
+      call.tried_count >= call.binding->service->ready().size()) {
     why = registry::NoChoice::no_instance;
   }
   if (call.notify) {
     answer_status(call, {});
     return;
   }
-  const std::string text = table_.explain(*call.binding->service, why, method);
+  const std::string text = refusal_text(*call.binding->service, why, method);
   answer_status(call, {refusal_code(why), Outcome::not_executed, text});
 }
 
@@ -397,7 +399,7 @@ void RouterCore::release_request(Call& call) {
 void RouterCore::on_cancel(Call& call) {
   if (std::exchange(call.cancelled, true)) return;
   if (call.state == Call::State::parked) {
-    unpark(call);
+    unpark(call.parked->waiter);
     return answer_status(call, {StatusCode::cancelled, Outcome::not_executed, "cancelled"});
   }
   if (call.state != Call::State::out) return;

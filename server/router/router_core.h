@@ -2,7 +2,8 @@
 //   router_events.cc    connections and what their sessions tell
 //   router_calls.cc     a call from its request to its answer
 //   router_lanes.cc     lanes and upstream streams; writing a request to an instance
-//   router_waiting.cc   option WAIT
+//   router_waiting.cc   calls and streams that wait for room
+//   router_room.cc      whom the room at an instance goes to, of those that wait on any shard
 //   router_streams.cc         a stream from its STREAM_OPEN to its other end
 //   router_stream_ends.cc     what passes between the two ends of a stream
 //   router_local_services.cc  ends that are local services, and the handles they answer through
@@ -96,6 +97,10 @@ class RouterCore final : private LocalPort {
   [[nodiscard]] std::optional<Instant> deadline() const;
   void on_deadline(Instant now);
   void drain(protocol::Duration grace, Instant now);
+  // Lets those go on that waited for what became free. Last in whatever the embedding calls.
+  void settle() {
+    if (!woken_.empty() || !roomy_.empty()) serve_all();
+  }
   std::uint64_t publish(registry::RouteUpdate update);
   [[nodiscard]] std::uint64_t routes_applied() const;
   [[nodiscard]] RouterCensus census() const;
@@ -151,7 +156,7 @@ class RouterCore final : private LocalPort {
                                 std::optional<protocol::Duration> deadline);
 
   // router_lanes.cc
-  enum class Written : std::uint8_t { taken, gone, busy, too_large };
+  enum class Written : std::uint8_t { taken, gone, busy, full, too_large };
   Lane& lane_to(Binding& binding, registry::Instance* instance);
   void open_upstream(Lane& lane);
   void enter(Call& call, Lane& lane);
@@ -171,14 +176,33 @@ class RouterCore final : private LocalPort {
   void drop_unflushed(Call*& list);
 
   // router_waiting.cc
-  void park(Call& call, const Message& message);
-  void unpark(Call& call);
-  void park(StreamEnd& end);
-  void unpark(StreamEnd& end);
-  void erase_parked(Instant deadline, std::uint64_t tagged_id);
-  void wake_call(Call& call);
-  void wake_parked();
+  [[nodiscard]] bool may_wait(const registry::Service& service, registry::NoChoice why,
+                              bool for_first, bool found_full) const;
+  [[nodiscard]] registry::Choice choose(registry::Service& service, std::string_view method,
+                                        std::span<const std::uint64_t> tried, std::uint64_t key);
+  void park(Call& call, const Message& message, registry::NoChoice why);
+  void park(StreamEnd& end, registry::NoChoice why);
+  [[nodiscard]] bool enqueue(registry::Service& service, Waiter& waiter, std::uint8_t qos,
+                             bool waited);
+  void unpark(Waiter& waiter);
+  void wake(registry::Service& service);
+  void serve_all();
+  void serve(std::uint64_t queue);
+  bool resume(std::uint64_t what);
+  bool resume(Call& call);
+  bool resume(StreamEnd& end);
   void expire_parked();
+  [[nodiscard]] std::string refusal_text(const registry::Service& service, registry::NoChoice why,
+                                         std::string_view method);
+
+  // router_room.cc
+  void occupy(registry::Instance& instance);
+  void vacate(registry::Instance& instance, bool ours);
+  void feed(registry::Instance& instance, bool others_only);
+  void post_to_instance(ShardMessage&& message, registry::Instance& instance);
+  void take_room(registry::Instance& instance, std::uint32_t from, const ShardMessage& message);
+  void on_room(std::uint32_t from, const ShardMessage& message);
+  void on_room_back(const ShardMessage& message);
 
   // router_streams.cc
   void take_stream(ConnectionId id, const Event& event);
@@ -209,10 +233,9 @@ class RouterCore final : private LocalPort {
   void pass_end(StreamEnd& from, Bytes metadata);
   void pass_reset(StreamEnd& from, CloseCode code, std::string_view text);
   void pass_closed(StreamEnd& from);
-  void give_back(const StreamEnd& end, std::uint32_t bytes);
   void pass_credit(StreamEnd& from, std::uint32_t bytes);
-  [[nodiscard]] bool take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
-                               std::uint32_t cost);
+  void take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
+                 std::uint32_t cost);
   void take_end(StreamEnd& to, Bytes metadata);
   void take_reset(StreamEnd& to, CloseCode code, std::string_view text);
   void take_closed(StreamEnd& to);
@@ -282,8 +305,12 @@ class RouterCore final : private LocalPort {
   std::array<Recent, 16> recent_{};
   Lane* idle_first_ = nullptr;
   Lane* idle_last_ = nullptr;
-  std::multimap<Instant, std::uint64_t> parked_;  // Calls and streams, tagged, by deadline.
-  std::vector<std::byte> scratch_;                // Metadata on its way out.
+  Expiry parked_;                       // All that wait.
+  mutable Slab<WaitQueue> queues_;      // Of services for which something waits.
+  std::vector<std::uint64_t> woken_;    // Of those, where something became free.
+  std::vector<std::uint64_t> roomy_;    // Instances with room that other shards wait for.
+  registry::Instance* kept_ = nullptr;  // Far, with room for one call of ours, in on_room().
+  std::vector<std::byte> scratch_;      // Metadata on its way out.
   // Of each other shard.
   std::vector<FarIndex<Upstream>> far_lanes_;
   std::vector<FarIndex<Call>> far_calls_;

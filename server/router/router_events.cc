@@ -10,7 +10,7 @@ RouterCore::RouterCore(const RouterConfig& config, Outbox& outbox)
     : config_(config),
       outbox_(outbox),
       random_(config.seed),
-      table_(config.rules),
+      table_(config.rules, config.shards),
       scratch_(protocol::kMetadataBytes),
       far_lanes_(config.shards),
       far_calls_(config.shards),
@@ -181,9 +181,8 @@ void RouterCore::on_flushed(const Event& event) {
   if (tag_of(event.cookie) == Tag::stream) {
     StreamEnd* end = ends_.find(id_of(event.user));
     if (end == nullptr) return;
-    const auto bytes = static_cast<std::uint32_t>(id_of(event.cookie));
-    end->waiting -= bytes;
-    return pass_credit(*end, bytes);
+    --end->waiting;
+    return pass_credit(*end, static_cast<std::uint32_t>(id_of(event.cookie)));
   }
   Call* call = calls_.find(id_of(event.cookie));
   if (call == nullptr) return;
@@ -213,7 +212,7 @@ void RouterCore::drain(protocol::Duration grace, Instant now) {
     touch(id);
     connection.session->drain(grace, now);
   });
-  wake_parked();
+  queues_.for_each([&](std::uint64_t, WaitQueue& queue) { wake(*queue.service); });
   if (!first) return;
   for (const Local& local : locals_) {
     if (local.service != nullptr) local.service->on_drain(grace, now);
@@ -248,12 +247,16 @@ void RouterCore::on_deadline(Instant now) {
 }
 
 RouterCensus RouterCore::census() const {
+  std::size_t longest = 0;
+  queues_.for_each(
+      [&](std::uint64_t, const WaitQueue& queue) { longest = std::max(longest, queue.size()); });
   return {.connections = connections_.size(),
           .bindings = bindings_.size(),
           .lanes = lanes_.size(),
           .upstreams = upstreams_.size(),
           .calls = calls_.size(),
           .waiting = parked_.size(),
+          .queue_longest = longest,
           .streams = streams_,
           .stream_ends = ends_.size(),
           .services = table_.service_count(),

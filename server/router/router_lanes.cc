@@ -56,17 +56,12 @@ void RouterCore::enter(Call& call, Lane& lane) {
   call.lane = &lane;
   call.state = Call::State::out;
   if (lane.outstanding++ == 0) set_busy(lane);
-  if (lane.instance == nullptr) return;
-  ++lane.instance->outstanding;
-  ++lane.instance->ours;
+  if (lane.instance != nullptr) occupy(*lane.instance);
 }
 
 void RouterCore::leave_lane(Call& call) {
   Lane& lane = *std::exchange(call.lane, nullptr);
-  if (lane.instance != nullptr) {
-    --lane.instance->outstanding;
-    --lane.instance->ours;
-  }
+  if (lane.instance != nullptr) vacate(*lane.instance, /*ours=*/true);
   if (--lane.outstanding > 0) return;
   if (lane.binding->over) {
     close_lane(lane);
@@ -93,7 +88,7 @@ void RouterCore::leave_upstream(Call& call) {
   Upstream& upstream = *std::exchange(call.upstream, nullptr);
   --upstream.outstanding;
   if (upstream.instance == nullptr) return;
-  if (call.binding == nullptr) --upstream.instance->outstanding;
+  if (call.binding == nullptr) vacate(*upstream.instance, /*ours=*/false);
   registry::InstanceGauge& gauge = upstream.instance->info->gauge;
   gauge.in_flight.store(gauge.in_flight.load(std::memory_order_relaxed) - 1,
                         std::memory_order_relaxed);
@@ -186,7 +181,7 @@ RouterCore::Written RouterCore::write_to_session(Upstream& upstream, Call& call,
       case SendError::queue_full:
       case SendError::in_flight_max:
       case SendError::stream_limit:
-        return Written::busy;
+        return Written::full;
       default:
         return Written::gone;
     }

@@ -111,7 +111,7 @@ void RouterCore::apply(const registry::RouteUpdate& update) {
       registry::Instance* added = table_.apply(update);
       if (connection != nullptr && !connection->leaving) {
         connection->instances.push_back(info.id);
-        wake_parked();
+        wake(*added->home);
       } else {
         table_.withdraw(*added);
       }
@@ -119,7 +119,7 @@ void RouterCore::apply(const registry::RouteUpdate& update) {
     }
   }
   table_.apply(update);
-  wake_parked();
+  if (registry::Service* service = table_.find_service(info.service)) wake(*service);
 }
 
 void RouterCore::on_message(std::uint32_t from, ShardMessage&& message, Instant now) {
@@ -160,6 +160,10 @@ void RouterCore::on_call_message(std::uint32_t from, ShardMessage& message) {
       return on_far_request(from, message);
     case Type::refused:
       return on_refused(message);
+    case Type::room:
+      return on_room(from, message);
+    case Type::room_back:
+      return on_room_back(message);
     case Type::response:
       return on_far_response(from, message);
     case Type::lane_close: {
@@ -200,7 +204,11 @@ void RouterCore::send_request(Call& call, Lane& lane, const Message& message) {
   request.qos = call.qos;
   request.bytes = std::exchange(call.request_cost, 0);
   request.body = body_of(message.metadata, message.payload);
-  post(lane.shard, std::move(request));
+  if (lane.instance != nullptr) {
+    post_to_instance(std::move(request), *lane.instance);
+  } else {
+    post(lane.shard, std::move(request));
+  }
   if (call.notify) forget(call);
 }
 
@@ -235,6 +243,7 @@ void RouterCore::on_far_request(std::uint32_t from, ShardMessage& message) {
   VALKYRIE_ASSERT(upstream != nullptr && upstream->lane == message.lane);
   Written written = Written::gone;
   if (upstream->service == nullptr && upstream->instance == nullptr) find_instance(*upstream);
+  if (upstream->instance != nullptr) take_room(*upstream->instance, from, message);
   if (upstream->service != nullptr || upstream->instance != nullptr) {
     const std::uint64_t id = calls_.make();
     Call& call = *calls_.find(id);
@@ -257,7 +266,11 @@ void RouterCore::on_far_request(std::uint32_t from, ShardMessage& message) {
   refused.lane = message.lane;
   refused.bytes = message.bytes;
   refused.body = std::move(message.body);
-  if (written == Written::busy) refused.reason = RefusalReason::busy;
+  if (written == Written::busy) {
+    refused.reason = RefusalReason::busy;
+    if (refused.id != 0) upstream->instance->hungry |= std::uint64_t{1} << from;
+  }
+  if (written == Written::full) refused.reason = RefusalReason::full;
   if (written == Written::too_large) refused.reason = RefusalReason::too_large;
   post(from, std::move(refused));
 }
@@ -274,8 +287,12 @@ void RouterCore::on_refused(ShardMessage& message) {
   }
   VALKYRIE_ASSERT(call != nullptr && call->lane != nullptr);
   call->request_cost = message.bytes;
-  call->tried[call->tried_count++] = call->lane->instance->info->id;
-  call->found_busy = call->found_busy || message.reason == RefusalReason::busy;
+  if (message.reason == RefusalReason::busy) {
+    call->lane->instance->is_full = true;
+  } else {
+    call->tried[call->tried_count++] = call->lane->instance->info->id;
+    call->found_full = call->found_full || message.reason == RefusalReason::full;
+  }
   leave_lane(*call);
   ++stats.moved;
   if (call->cancelled) {

@@ -6,11 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "server/registry/service.h"
 #include "server/router/router.h"
+#include "server/router/wait_queue.h"
 
 namespace valkyrie::router {
 
@@ -25,7 +25,7 @@ enum class Tag : std::uint8_t { none, binding, upstream, stream, call };
 struct Connection {
   protocol::Session* session = nullptr;
   void* owner = nullptr;
-  std::string_view address;  // Borrowed.
+  std::string address;
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
   bool dirty = false;                    // In the list of next_dirty().
@@ -41,11 +41,10 @@ struct Debt {
   std::uint64_t holder = 0;
 };
 
-// A request that waits for a first instance.
+// A request that waits for room at its service.
 struct Parked {
+  Waiter waiter;
   Body body;
-  protocol::Instant since{};
-  protocol::Instant deadline{};
 };
 
 // A call, or a notify that waits for credit, on its way through this shard. On the shard of its
@@ -53,7 +52,7 @@ struct Parked {
 struct Call {
   enum class State : std::uint8_t {
     routing,    // No instance yet, or the offer came back.
-    parked,     // Waits for a first instance.
+    parked,     // Waits for room at its service.
     out,        // An instance, a local service or another shard has it.
     unflushed,  // Answered; the answer waits for the caller's credit.
   };
@@ -78,7 +77,8 @@ struct Call {
   std::uint8_t tried_count = 0;
   bool cancelled = false;
   bool notify = false;
-  bool found_busy = false;                            // Of those tried, one was.
+  bool found_full = false;                            // Of those tried, one was.
+  bool waited = false;                                // It has its place in the queue.
   std::array<std::uint64_t, kCallOffersMax> tried{};  // Instances that did not take it.
 };
 
@@ -153,12 +153,12 @@ struct Opening {
   std::vector<Piece> pieces;  // At most a window of the stream, as none of it is consumed.
   protocol::Instant since{};
   std::optional<protocol::Instant> deadline;
-  protocol::Instant parked_until{};
+  Waiter waiter;                                      // Its queue is 0 unless it waits.
   std::array<std::uint64_t, kCallOffersMax> tried{};  // Instances that did not take it.
   std::uint8_t tried_count = 0;
-  bool found_busy = false;  // Of those tried, one was.
-  bool wait = false;
-  bool parked = false;
+  bool found_full = false;  // Of those tried, one was.
+  bool waited = false;      // It has its place in the queue.
+  bool wait = false;        // For a first instance too.
 };
 
 // The end of a stream that is a local service.
@@ -184,7 +184,7 @@ struct StreamEnd {
   std::unique_ptr<ServiceEnd> local;       // Of a service.
   std::uint32_t other_shard = 0;
   std::uint32_t stream = 0;   // Of caller and instance.
-  std::uint32_t waiting = 0;  // Bytes that wait in the session.
+  std::uint32_t waiting = 0;  // Messages that wait in the session.
   Kind kind = Kind::caller;
   bool to_service = false;   // Of a caller: the other end is a local service.
   bool mid_message = false;  // The last part sent has MORE.

@@ -49,11 +49,12 @@ void RouterCore::route(StreamEnd& end) {
   const std::string_view method = opening.open->method;
   if (!service.may_have(method)) return refuse(end, registry::NoChoice::unknown_method);
   while (opening.tried_count < kCallOffersMax) {
-    service.advance(now_);
-    const registry::Choice choice = service.choose(
-        method, std::span(opening.tried).first(opening.tried_count), random_, opening.open->key);
+    const registry::Choice choice = choose(
+        service, method, std::span(opening.tried).first(opening.tried_count), opening.open->key);
     if (choice.instance == nullptr) {
-      if (choice.why == registry::NoChoice::no_instance && opening.wait) return park(end);
+      if (may_wait(service, choice.why, opening.wait, opening.found_full)) {
+        return park(end, choice.why);
+      }
       return refuse(end, choice.why);
     }
     if (offer(end, *choice.instance)) return;
@@ -68,14 +69,13 @@ bool RouterCore::offer(StreamEnd& end, registry::Instance& instance) {
   stamp_deadline(opening);
   end.instance = &instance;
   ++instance.references;
-  ++instance.outstanding;
-  ++instance.ours;
+  occupy(instance);
   const registry::InstanceInfo& info = *instance.info;
   if (info.shard != config_.shard) {
     ShardMessage open = letter(Type::stream_open, end.id);
     open.number = info.id;
     open.open = opening.open;
-    post(info.shard, std::move(open));
+    post_to_instance(std::move(open), instance);
     return true;
   }
   const auto opened = open_instance(info.id, *opening.open, config_.shard, end.id);
@@ -84,7 +84,7 @@ bool RouterCore::offer(StreamEnd& end, registry::Instance& instance) {
     return true;
   }
   ++stats.moved;
-  opening.found_busy = opening.found_busy || opened.error() == RefusalReason::busy;
+  opening.found_full = opening.found_full || opened.error() == RefusalReason::full;
   opening.tried[opening.tried_count++] = info.id;
   leave_instance(end);
   return false;
@@ -119,9 +119,9 @@ std::expected<StreamEnd*, RefusalReason> RouterCore::open_instance(std::uint64_t
       tagged(Tag::stream, made));
   if (!opened) {
     ends_.erase(made);
-    const bool busy =
+    const bool full =
         opened.error() == SendError::stream_limit || opened.error() == SendError::queue_full;
-    return std::unexpected(busy ? RefusalReason::busy : RefusalReason::gone);
+    return std::unexpected(full ? RefusalReason::full : RefusalReason::gone);
   }
   StreamEnd& end = *ends_.find(made);
   end.kind = StreamEnd::Kind::instance;
@@ -145,8 +145,7 @@ void RouterCore::leave_instance(StreamEnd& end) {
   registry::Instance* const instance = std::exchange(end.instance, nullptr);
   if (instance == nullptr) return;
   const bool is_caller = end.kind == StreamEnd::Kind::caller;
-  if (is_caller || end.other_shard != config_.shard) --instance->outstanding;
-  if (is_caller) --instance->ours;
+  if (is_caller || end.other_shard != config_.shard) vacate(*instance, is_caller);
   if (!is_caller) {
     registry::InstanceGauge& gauge = instance->info->gauge;
     gauge.in_flight.store(gauge.in_flight.load(std::memory_order_relaxed) - 1,
@@ -200,10 +199,11 @@ void RouterCore::connect(StreamEnd& end, std::uint64_t other, std::uint32_t shar
 void RouterCore::refuse(StreamEnd& end, registry::NoChoice why) {
   Opening& opening = *end.opening;
   // Whoever was asked and is gone is not busy.
-  if (why == registry::NoChoice::all_busy && opening.tried_count > 0 && !opening.found_busy) {
+  if (why == registry::NoChoice::all_busy && !opening.found_full && opening.tried_count > 0 &&
+      opening.tried_count >= opening.service->ready().size()) {
     why = registry::NoChoice::no_instance;
   }
-  const std::string text = table_.explain(*opening.service, why, opening.open->method);
+  const std::string text = refusal_text(*opening.service, why, opening.open->method);
   if (why != registry::NoChoice::no_instance) {
     return refuse(end, {refusal_code(why), Outcome::not_executed, text});
   }
@@ -221,11 +221,13 @@ void RouterCore::refuse(StreamEnd& end, const Status& status) {
 
 // No other end is looked for any more; what waited for it is dropped.
 void RouterCore::close_opening(StreamEnd& end) {
-  if (end.opening->parked) unpark(end);
+  if (end.opening->waiter.queue != 0) unpark(end.opening->waiter);
   const std::unique_ptr<Opening> opening = std::move(end.opening);
   table_.release(*opening->service);
   for (Piece& piece : opening->pieces) {
-    give_back(end, piece.cost);
+    if (Connection* connection = touch(end.connection)) {
+      connection->session->consume(end.stream, piece.cost);
+    }
     reuse(std::move(piece.body));
   }
 }
@@ -252,11 +254,8 @@ void RouterCore::on_stream_message(std::uint32_t from, ShardMessage& message) {
   const Bytes payload = message.body.payload();
   switch (message.type) {
     case Type::stream_data:
-      if (!take_data(*end, {.metadata = message.body.metadata(), .payload = payload}, message.qos,
-                     message.more, message.bytes)) {
-        owe(from, Type::stream_credit, message.lane, 0, message.bytes);
-      }
-      return;
+      return take_data(*end, {.metadata = message.body.metadata(), .payload = payload}, message.qos,
+                       message.more, message.bytes);
     case Type::stream_end:
       return take_end(*end, message.body.metadata());
     case Type::stream_reset:
@@ -277,10 +276,16 @@ void RouterCore::on_far_open(std::uint32_t from, const ShardMessage& message) {
   if (message.more) {
     end = &make_service_end(static_cast<std::uint32_t>(message.number), from, message.id);
   } else {
+    if (registry::Instance* instance = table_.find(message.number)) {
+      take_room(*instance, from, message);
+    }
     const auto opened = open_instance(message.number, *message.open, from, message.id);
     if (!opened) {
       ShardMessage refused = letter(Type::stream_refused, message.id);
       refused.reason = opened.error();
+      if (refused.reason == RefusalReason::busy) {
+        table_.find(message.number)->hungry |= std::uint64_t{1} << from;
+      }
       return post(from, std::move(refused));
     }
     end = *opened;
@@ -304,8 +309,12 @@ void RouterCore::on_stream_refused(const ShardMessage& message) {
   if (end == nullptr) return;
   Opening& opening = *end->opening;
   ++stats.moved;
-  opening.found_busy = opening.found_busy || message.reason == RefusalReason::busy;
-  opening.tried[opening.tried_count++] = end->instance->info->id;
+  if (message.reason == RefusalReason::busy) {
+    end->instance->is_full = true;
+  } else {
+    opening.found_full = opening.found_full || message.reason == RefusalReason::full;
+    opening.tried[opening.tried_count++] = end->instance->info->id;
+  }
   leave_instance(*end);
   route(*end);
 }

@@ -49,7 +49,8 @@ struct Body {
 // Why a shard could not give a call or stream to the instance it was sent to.
 enum class RefusalReason : std::uint8_t {
   gone,       // The instance is no longer there, or its connection drains.
-  busy,       // It has all the calls it takes, or its connection is full.
+  busy,       // It has all the calls it takes; `room` comes when there is some.
+  full,       // Its connection takes no more for now.
   too_large,  // Its peer does not accept a message this long.
 };
 
@@ -69,6 +70,11 @@ struct ShardMessage {
     request,
     // The same without an answer; `id` is 0.
     notify,
+    // Owner to origin: `number` (instance id): after `busy` there is room for one call, which is
+    // kept for it.
+    room,
+    // Origin to owner: `number`: it is not needed.
+    room_back,
     // Owner to origin: `id`, `reason`, `body` and `bytes` of the request as they were.
     refused,
     // Owner to origin: `id`, `lane`, `qos`, `stream` and `bytes` (upstream, to give back), `body`.
@@ -101,6 +107,8 @@ struct ShardMessage {
   Type type = Type::route;
   std::uint8_t qos = protocol::kQosDefault;
   bool more = false;
+  bool has_room = false;   // Of request, notify and stream_open: it is what `room` was kept for,
+  bool is_hungry = false;  // and there are more that wait.
   RefusalReason reason = RefusalReason::gone;
   protocol::CloseCode code = protocol::CloseCode::none;
   std::uint32_t stream = 0;

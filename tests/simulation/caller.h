@@ -1,19 +1,18 @@
-// A client program of a world: calls, cancels, ends and resets its streams, reads late; and opens
-// streams, as the streamer it is.
+// A client program of a world: calls, cancels, ends and resets its streams, reads late.
 #pragma once
 
 #include <map>
 #include <string>
 #include <utility>
 
-#include "tests/simulation/streamer.h"
+#include "tests/simulation/program.h"
 
 namespace valkyrie::simulation {
 
 // See the top of the file.
-class Caller final : public Streamer {
+class Caller final : public WorldProgram {
  public:
-  using Streamer::Streamer;
+  using WorldProgram::WorldProgram;
 
   // Calls, or notifies; whether the session took it.
   bool call(const Ask& ask);

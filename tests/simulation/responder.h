@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/simulation/streamer.h"
+#include "tests/simulation/program.h"
 
 namespace valkyrie::simulation {
 
@@ -32,9 +32,9 @@ struct Registration {
 };
 
 // See the top of the file.
-class Responder final : public Streamer {
+class Responder final : public WorldProgram {
  public:
-  using Streamer::Streamer;
+  using WorldProgram::WorldProgram;
 
   // Registers an instance.
   void serve(std::string service, std::string instance, std::uint32_t concurrency = 0);

@@ -126,20 +126,6 @@ TEST_P(RoutedStream, a_status_of_the_service_ends_the_call_whatever_the_client_s
   EXPECT_EQ(service->last().messages.size(), 0U);
 }
 
-// Found by the simulator: the credit of what waited for the instance was lost, and its caller stood
-// still before its END.
-TEST_P(RoutedStream, what_waits_for_an_instance_that_ends_is_taken_back) {
-  const std::uint32_t stream = open();
-  service->consume = false;
-  for (int i = 0; i < 400; ++i) client->send(stream, std::string(1'000, 'x'));
-  client->end(stream);
-  network.run();
-  service->end(service->last_opened);
-  network.run();
-  EXPECT_EQ(service->last().resets, 1) << "more waits than it ever took";
-  EXPECT_TRUE(client->streams[stream].closed);
-}
-
 TEST_P(RoutedStream, an_end_in_the_middle_of_a_message_resets_what_is_open_towards_the_instance) {
   const std::uint32_t stream = open();
   client->send(stream, "first half", /*more=*/true);
@@ -279,7 +265,7 @@ TEST_P(RoutedStream, the_deadline_goes_on_and_one_that_passed_is_not_sent) {
   network.run();
 }
 
-TEST_P(RoutedStream, a_busy_instance_is_passed_over_and_a_busy_service_refuses) {
+TEST_P(RoutedStream, a_busy_instance_is_passed_over_and_a_stream_waits_for_a_busy_service) {
   StreamPeer first(network, 0);
   StreamPeer second(network, 1);
   first.serve("hello.One", "a", 1);
@@ -292,11 +278,7 @@ TEST_P(RoutedStream, a_busy_instance_is_passed_over_and_a_busy_service_refuses) 
   }
   EXPECT_EQ(first.opened, 1U);
   EXPECT_EQ(second.opened, 1U);
-  EXPECT_EQ(client->streams[streams[2]].status, StatusCode::resource_exhausted);
-  EXPECT_EQ(client->streams[streams[2]].outcome, Outcome::not_executed);
   first.end(first.last_opened);
-  network.run();
-  client->open("hello.One", "Talk");
   network.run();
   EXPECT_EQ(first.opened, 2U) << "its place is free when the call is over";
   network.cut(first.wire);

@@ -68,7 +68,9 @@ TEST(RouterShards, a_call_that_is_ahead_of_its_route_spoils_none_that_come_later
 }
 
 TEST(RouterShards, concurrency_holds_over_all_shards) {
-  VirtualNetwork network(1, 3);
+  auto rules = std::make_shared<registry::ServiceRules>();
+  rules->add("defaults", [](registry::ServiceSettings& settings) { settings.queue_max = 0; });
+  VirtualNetwork network(1, 3, {}, {.rules = std::move(rules)});
   Peer service(network, 1);
   service.serve(kGreeter, "one", /*concurrency=*/3);
   service.hold = true;

@@ -135,8 +135,10 @@ TEST(Router, a_version_picks_its_instances) {
             "no version \"3\" of service \"hello.Greeter\"; there is \"2\" (1 instance)");
 }
 
-TEST(Router, overload_is_refused_before_the_instance_sees_it) {
-  VirtualNetwork network;
+TEST(Router, overload_is_refused_before_the_instance_sees_it_where_nothing_may_wait) {
+  auto rules = std::make_shared<registry::ServiceRules>();
+  rules->add("defaults", [](registry::ServiceSettings& settings) { settings.queue_max = 0; });
+  VirtualNetwork network(1, 1, {}, {.rules = std::move(rules)});
   Peer service(network);
   service.serve(kGreeter, "one", /*concurrency=*/3);
   service.hold = true;
@@ -147,7 +149,8 @@ TEST(Router, overload_is_refused_before_the_instance_sees_it) {
   EXPECT_EQ(service.served, 3U);
   EXPECT_EQ(client.answers[3].code, StatusCode::resource_exhausted);
   EXPECT_EQ(client.answers[3].outcome, Outcome::not_executed);
-  EXPECT_EQ(client.answers[3].text, "hello.Greeter: 1 of 1 instances busy");
+  EXPECT_EQ(client.answers[3].text,
+            "hello.Greeter: 1 of 1 instances busy; not executed, safe to retry");
   service.reply_all();
   network.run();
   client.call(kGreeter, "M", "again");

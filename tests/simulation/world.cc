@@ -18,8 +18,10 @@ World::World(const WorldOptions& options)
     : options_(options),
       trace_(options.traced),
       jobs_(job_options()),
+      rules_(draw_rules(options.seed)),
+      settings_(rules_->settings_of(service_name(0))),
       network_(options.seed, static_cast<std::uint32_t>(1 + options.seed % 3), {},
-               {.rules = draw_rules(options.seed)}),
+               {.rules = rules_}),
       bytes_left_(kBytesOfWorld) {
   for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
     server::NodeShard& shard = network_.shard(i);
@@ -37,7 +39,7 @@ World::World(const WorldOptions& options)
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_worker("r" + std::to_string(i));
 }
 
-// How the services of the world are treated; the steady one too.
+// How the services of the world are treated; the steady one has no limit.
 std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t seed) {
   std::mt19937_64 random(~seed);
   auto rules = std::make_shared<registry::ServiceRules>();
@@ -48,6 +50,12 @@ std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t se
                settings.balance = balance;
                settings.slow_start = slow_start;
              });
+  rules->add("world.*", [in_flight_max = random() % 3 == 0 ? 1 + random() % 20 : 0,
+                         queue_max = random() % 2 == 0 ? random() % 20 : kQueueAmple](
+                            registry::ServiceSettings& settings) {
+    settings.in_flight_max = static_cast<std::uint32_t>(in_flight_max);
+    settings.queue_max = static_cast<std::uint32_t>(queue_max);
+  });
   return rules;
 }
 
@@ -126,7 +134,6 @@ Caller& World::start_caller() {
 Responder& World::start_responder() {
   responders_.push_back(&add_program<Responder>("a service"));
   responders_.back()->manner = draw_manner();
-  responders_.back()->moody = perils_.manners;
   return *responders_.back();
 }
 
@@ -175,7 +182,7 @@ WorldCounts World::run() {
     step();
     if (perils_.drain && i == steps / 2) drain_node();
     ledger_.check_progress(network_.now, kSteadyPatience);
-    check_memory();
+    check_queues();
   }
   heal();
   check_idle();
@@ -196,11 +203,6 @@ WorldCounts World::count() const {
     if (call.code == protocol::StatusCode::ok) ++counts.ok;
     if (call.outcome == protocol::Outcome::maybe_executed) ++counts.maybe;
     if (call.outcome == protocol::Outcome::not_executed) ++counts.not_executed;
-  }
-  for (const StreamRecord& stream : streams_.streams()) {
-    ++counts.streams;
-    if (stream.status == protocol::StatusCode::ok) ++counts.streams_ok;
-    counts.messages += stream.up.got + stream.down.got;
   }
   counts.jobs = book_.jobs().size();
   for (const JobTruth& job : book_.jobs()) {

@@ -27,6 +27,9 @@ inline std::string service_name(std::uint64_t index) {
   return "world.Service" + std::to_string(index);
 }
 
+// More calls than ever wait at a service of a world.
+inline constexpr std::uint32_t kQueueAmple = 1024;
+
 // The node's own services.
 inline constexpr std::size_t kOwnServices = 4;
 
@@ -43,9 +46,6 @@ struct WorldCounts {
   std::uint64_t ok = 0;
   std::uint64_t maybe = 0;         // Ended with an unknown outcome.
   std::uint64_t not_executed = 0;  // Ended, and no service ever saw them.
-  std::uint64_t streams = 0;
-  std::uint64_t streams_ok = 0;
-  std::uint64_t messages = 0;  // That came on them.
   std::uint64_t jobs = 0;
   std::uint64_t jobs_succeeded = 0;
   std::uint64_t log_bytes = 0;  // That submitters got.
@@ -82,7 +82,9 @@ class World {
   [[nodiscard]] std::uint32_t any_shard();
   [[nodiscard]] bool calm() const;
   Surroundings surroundings() {
-    return {network_, ledger_, book_, streams_, trace_, !perils_.stalls && !perils_.deaths};
+    // A service that is slow to answer holds up the streams of those that wait for it, too.
+    const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners;
+    return {network_, ledger_, book_, trace_, patient};
   }
 
   jobs::JobPlaneOptions job_options();
@@ -112,14 +114,13 @@ class World {
   void call(Caller& caller);
   void call_steady();
   void act_on_jobs();
-  void act_on_streams();
-  void check_memory();
   WorldProgram& any_program();
   void replace(WorldProgram& program);
   std::uint32_t draw_bytes();
   std::string instance_name();
   [[nodiscard]] bool is_served(std::string_view service) const;
 
+  void check_queues();
   void heal();
   void end_jobs();
   void check_jobs();
@@ -134,8 +135,9 @@ class World {
   Trace trace_;
   Ledger ledger_;
   JobBook book_;
-  StreamBook streams_;
   jobs::JobServices jobs_;
+  const std::shared_ptr<const registry::ServiceRules> rules_;
+  const registry::ServiceSettings settings_;  // Of services that meet peril.
   VirtualNetwork network_;
   Perils perils_;
   std::vector<std::unique_ptr<WorldProgram>> programs_;  // All there ever were.

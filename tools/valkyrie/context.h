@@ -40,9 +40,8 @@ struct Context {
   std::function<int()> run;
 };
 
-// Connects as the global options say, on `loop` if there is one. The error is printed; the exit
-// code is the error value.
-[[nodiscard]] std::expected<Client, int> connect(const Globals& globals, Loop* loop = nullptr);
+// Connects as the global options say. The error is printed; the exit code is the error value.
+[[nodiscard]] std::expected<Client, int> connect(const Globals& globals);
 
 // Prints "error: TEXT" to standard error.
 void print_error(std::string_view text);

@@ -12,6 +12,8 @@
 namespace valkyrie::detail {
 namespace {
 
+// A turn that takes longer keeps all other callbacks waiting: it is logged.
+constexpr protocol::Duration kSlowTurn = std::chrono::milliseconds{100};
 // A connection that lived shorter counts as a failure for the backoff.
 constexpr protocol::Duration kStable = std::chrono::seconds{1};
 constexpr std::uint32_t kFailuresCounted = 16;
@@ -23,9 +25,12 @@ std::uint64_t random_seed() {
 
 }  // namespace
 
-Core::Core(std::shared_ptr<EventLoop> loop, std::vector<Candidate> addresses, ClientOptions options)
+thread_local Core* Core::current_ = nullptr;
+
+Core::Core(std::unique_ptr<transport::Reactor> reactor, std::vector<Candidate> addresses,
+           ClientOptions options)
     : options_(std::move(options)),
-      loop_(std::move(loop)),
+      reactor_(std::move(reactor)),
       slab_(*this),
       caller_(*this),
       streams_(*this),
@@ -52,26 +57,15 @@ void CoreRelease::operator()(Core* core) const noexcept { core->release_token();
 Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) {
   auto addresses = candidates(address);
   if (!addresses) return std::unexpected(std::move(addresses.error()));
+  auto reactor = transport::Reactor::create();
+  if (!reactor) {
+    return fail(StatusCode::resource_exhausted, reactor.error().message(), Outcome::not_executed);
+  }
   const bool lazy = options.lazy;
-  const bool own = options.loop == nullptr;
-  std::shared_ptr<EventLoop> loop;
-  if (own) {
-    auto created = EventLoop::create({});
-    if (!created) return std::unexpected(std::move(created.error()));
-    loop = std::move(*created);
-  } else {
-    loop = std::exchange(options.loop, nullptr)->state();
-  }
-  if (!lazy && loop->turning_here()) {
-    return fail(StatusCode::failed_precondition,
-                "connect() on the loop would wait for ever: set ClientOptions::lazy",
-                Outcome::not_executed);
-  }
-  CoreHandle core(new Core(loop, std::move(*addresses), std::move(options)));
-  loop->reactor().post([raw = core->token().release()] { raw->begin(); });
-  if (own) {
+  CoreHandle core(new Core(std::move(*reactor), std::move(*addresses), std::move(options)));
+  {
     const BlockedSignals blocked;
-    core->thread_ = std::thread([loop] { loop->run_until_empty(); });
+    core->thread_ = std::thread([token = core->token()] { token->run(); });
   }
   if (lazy) return core;
   if (auto ready = core->await_first_link(); !ready) {
@@ -83,9 +77,8 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
 
 Result<void> Core::await_first_link() {
   std::unique_lock lock(mutex_);
-  const bool known = loop_->block_until(
-      lock, changed_, [this] { return first_known_; },
-      transport::monotonic_now() + options_.connect_timeout);
+  const bool known =
+      changed_.wait_for(lock, options_.connect_timeout, [this] { return first_known_; });
   if (known && first_error_.empty()) return {};
   const std::string tried = known ? first_error_ : dialer_.described() + " (no answer in time)";
   return fail(StatusCode::unavailable,
@@ -101,9 +94,23 @@ void Core::know_first(const std::string& error) {
   changed_.notify_all();
 }
 
-void Core::begin() {
-  loop_->add(*this);
+void Core::run() {
+  current_ = this;
   dialer_.dial();
+  while (!ending_ || !links_.empty()) {
+    reactor_->turn(protocol::Duration{-1});
+    if (!flushes_.empty()) advance_flushes();
+    log_slow_turn();
+  }
+  finish_loop();
+  current_ = nullptr;
+}
+
+void Core::log_slow_turn() {
+  const protocol::Duration took = transport::monotonic_now() - reactor_->now();
+  if (took < kSlowTurn) return;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  log(fmt::format("a callback or coroutine kept the loop for {} ms", ms));
 }
 
 void Core::on_end_of_turn() {
@@ -114,50 +121,27 @@ void Core::on_end_of_turn() {
   dialer_.clean();
 }
 
-void Core::ask_after_turn() {
-  if (!std::exchange(after_turn_asked_, true)) loop_->after_turn(*this);
-}
-
-void Core::after_turn() {
-  after_turn_asked_ = false;
-  advance_flushes();
-  // A blocking handler may still wait for what only this loop can end.
-  if (!ending_ || !links_.empty() || !server_.pool_quiet()) return;
-  if (!std::exchange(closing_gate_, true)) return close_gate();
-  if (!past_gate_) return;
-  if (queued()) return ask_after_turn();
-  finish_client();
-}
-
-// What is posted until the gate closes still runs, and ends at once since the core is closing. The
-// one task that passes it runs after them.
-void Core::close_gate() {
+// What is posted until the gate closes still runs, and ends at once since the core is closing.
+void Core::finish_loop() {
   server_.stop_pool();
-  const std::lock_guard lock(mutex_);
-  accepting_ = false;
-  reactor().post([this] {
-    past_gate_ = true;
-    ask_after_turn();
-  });
-}
-
-void Core::finish_client() {
-  over_ = true;
-  loop_->remove(*this);
   {
     const std::lock_guard lock(mutex_);
-    tokens_.fetch_add(slab_.live() + server_.alive(), std::memory_order_relaxed);
-    ended_ = true;
-    changed_.notify_all();
+    accepting_ = false;
   }
-  release_token();
+  do {
+    reactor_->turn(protocol::Duration::zero());
+  } while (reactor_->prepare_wait() == protocol::Duration::zero());
+  const std::lock_guard lock(mutex_);
+  tokens_.fetch_add(slab_.live() + server_.alive(), std::memory_order_relaxed);
+  ended_ = true;
+  changed_.notify_all();
 }
 
 void Core::bury(Incoming& incoming) {
   {
-    // The client's last turn is short, and until it is over the rest is the loop's.
+    // The loop's last turn is short, and until it is over the rest is the loop's.
     std::unique_lock lock(mutex_);
-    loop_->block_until(lock, changed_, [this] { return ended_; });
+    changed_.wait(lock, [this] { return ended_; });
     incoming.serving->release();
     delete &incoming;
   }
@@ -167,12 +151,12 @@ void Core::bury(Incoming& incoming) {
 bool Core::post(transport::Task task) {
   const std::lock_guard lock(mutex_);
   if (!accepting_) return false;
-  reactor().post(std::move(task));
+  reactor_->post(std::move(task));
   return true;
 }
 
 protocol::Instant Core::now() const {
-  return on_loop() ? loop_->reactor().now() : transport::monotonic_now();
+  return on_loop() ? reactor_->now() : transport::monotonic_now();
 }
 
 void Core::log(std::string_view line) const {
@@ -238,7 +222,6 @@ void Core::on_link_closed(Link& link, std::string_view why) {
   graveyard_.push_back(std::move(*found));
   links_.erase(found);
   at_end_of_turn();
-  if (ending_) ask_after_turn();
   if (stable) dial_failures_ = 0;
   if (link_ != &link) return;
   link_ = nullptr;
@@ -266,7 +249,7 @@ void Core::on_dial_failed(const std::string& why) {
   const Duration bound =
       std::min(options_.backoff_max, options_.backoff_min * (std::int64_t{1} << doublings));
   const auto pause = static_cast<std::int64_t>(static_cast<double>(bound.count()) * random());
-  reactor().timers().arm(redial_timer_, now() + protocol::Duration{pause});
+  reactor_->timers().arm(redial_timer_, now() + protocol::Duration{pause});
 }
 
 std::string Core::node_url() const {
@@ -290,14 +273,11 @@ void Core::begin_flush(Slot& slot) {
         slot, Status(StatusCode::cancelled, "the client is closed", Outcome::not_executed));
   }
   flushes_.push_back({.slot = &slot, .token = 0, .link = nullptr});
-  ask_after_turn();
 }
 
 // After a turn. PING overtakes data that waits in the session, so it goes out when nothing waits
 // any more. A connection that changes meanwhile is asked anew.
 void Core::advance_flushes() {
-  if (flushes_.empty()) return;
-  ask_after_turn();
   if (link_ == nullptr) return;
   const Link& link = *link_;
   const bool clear = !caller_.waiting() && !link.session().has_output();
@@ -329,7 +309,7 @@ void Core::close(Duration grace) {
   std::thread ended;
   {
     std::unique_lock lock(mutex_);
-    loop_->block_until(lock, changed_, [this] { return ended_; });
+    changed_.wait(lock, [this] { return ended_; });
     ended = std::move(thread_);
   }
   if (ended.joinable()) ended.join();
@@ -339,7 +319,7 @@ void Core::begin_close(Duration grace) {
   if (ending_) return;
   closing_ = true;
   server_.drain_all(grace);
-  reactor().timers().arm(grace_timer_, now() + grace);
+  reactor_->timers().arm(grace_timer_, now() + grace);
   if (grace <= Duration::zero()) return end_now();
   check_closing();
 }
@@ -374,7 +354,6 @@ void Core::end_now() {
   link_ = nullptr;
   for (const auto& link : links_) link->session().close(protocol::CloseCode::none);
   at_end_of_turn();
-  ask_after_turn();
 }
 
 }  // namespace valkyrie::detail
