@@ -648,6 +648,13 @@ inline constexpr std::uint32_t kKernelUnsentBytesDefault = 131072;
 inline constexpr std::uint32_t kKernelUnsentBytesMin = 16384;
 inline constexpr std::uint32_t kKernelUnsentBytesMax = 1048576;
 
+// The same while critical frames come and go. Over it: the writer waits.
+inline constexpr std::uint32_t kKernelUnsentCriticalBytes = 16384;
+
+// After a critical frame, until its connection counts as without any. Over it: kernel_unsent holds
+// again.
+inline constexpr Duration kCriticalTime = std::chrono::milliseconds(1000);
+
 // Bytes queued for one destination: a session, a subscription, or a service in a node. Over it: the
 // stream's policy.
 inline constexpr std::uint32_t kQueuedBytesDefault = 4194304;

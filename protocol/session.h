@@ -193,6 +193,9 @@ class Session {
   [[nodiscard]] std::size_t requests_in_flight() const;
   // Bytes received and not yet consumed.
   [[nodiscard]] std::uint64_t held_bytes() const;
+  // True while critical frames come and go: one did in the last kCriticalTime. Meanwhile hand the
+  // channel at most kKernelUnsentCriticalBytes ahead, and do not read much at once.
+  [[nodiscard]] bool critical(Instant now) const;
   // Bytes queued for the peer and not yet written.
   [[nodiscard]] std::uint64_t queued_bytes() const;
   [[nodiscard]] SessionStats stats() const;

@@ -77,7 +77,8 @@ class SessionCore {
   RequestTable incoming;
   std::uint64_t held = 0;  // Bytes received and not consumed, all streams.
   std::uint64_t waiting_bytes = 0;
-  std::uint64_t relayed_bytes = 0;  // That wait too: see Outgoing::relayed.
+  std::uint64_t relayed_bytes = 0;          // That wait too: see Outgoing::relayed.
+  Instant critical_until = Instant::min();  // It counts as one with critical frames.
 
   // Token of the PINGs that the session sends by itself; its PONGs are no events.
   static constexpr std::uint64_t kKeepaliveToken = 0x6B656570'616C6976;
@@ -97,6 +98,9 @@ class SessionCore {
   bool on_closed_stream(const FrameHeader& header);
   std::optional<CloseCode> check_state(const FrameHeader& header, const Stream& stream) const;
   std::optional<CloseCode> charge(const FrameHeader& header, Stream* stream);
+  void note_class(std::uint8_t qos) {
+    if (qos_class(qos) == QosClass::critical) critical_until = now_ + kCriticalTime;
+  }
   void return_connection_credit();
   [[nodiscard]] bool is_local(std::uint32_t id) const {
     return (id & 1) == (role == Role::dialer ? 1 : 0);
@@ -178,6 +182,7 @@ class SessionCore {
   void pop_waiting(Stream& stream);
   void pump_blocked();
   [[nodiscard]] std::uint32_t body_max() const;
+  [[nodiscard]] std::size_t part_max(std::uint8_t qos) const;
   void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);

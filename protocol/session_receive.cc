@@ -286,6 +286,7 @@ std::optional<CloseCode> SessionCore::check_state(const FrameHeader& header,
 // Takes a credited frame from the credit of the connection and of its stream.
 std::optional<CloseCode> SessionCore::charge(const FrameHeader& header, Stream* stream) {
   const std::uint64_t cost = header.credit_bytes();
+  note_class(header.qos);
   if (qos_class(header.qos) != QosClass::critical) {
     if (connection_received_ + cost > connection_granted_) return CloseCode::flow_control;
     connection_received_ += cost;

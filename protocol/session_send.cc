@@ -1,6 +1,7 @@
 // What the owner sends: straight into the output where credit allows, else behind it.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 #include "protocol/assert.h"
@@ -51,6 +52,13 @@ std::uint32_t SessionCore::body_max() const {
   return std::min(peer.frame_body_bytes_max, window);
 }
 
+// The longest payload of a frame of this class: while there are critical ones, the others are cut
+// so that these need not wait long.
+std::size_t SessionCore::part_max(std::uint8_t qos) const {
+  const bool cut = now_ < critical_until && qos_class(qos) != QosClass::critical;
+  return cut ? kKernelUnsentCriticalBytes : std::numeric_limits<std::size_t>::max();
+}
+
 std::expected<std::uint32_t, SendError> SessionCore::open_stream(StreamKind kind,
                                                                  std::uint8_t options,
                                                                  const Outgoing& open,
@@ -88,6 +96,7 @@ std::expected<std::uint32_t, SendError> SessionCore::open_stream(StreamKind kind
       .metadata_bytes = static_cast<std::uint16_t>(open.metadata.size()),
       .stream = id,
       .body_bytes = static_cast<std::uint32_t>(open.metadata.size() + body.size())};
+  note_class(open.qos);
   stream.open_ticket = output.push(OutputQueue::kOpenLane, header, open.metadata, body);
   return id;
 }
@@ -217,7 +226,8 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   const std::uint64_t size = kHeaderBytes + body;
   std::uint64_t& account = waiting_account(message.relayed);
   const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes);
-  if (!stream.waiting && body <= body_max() && stream.send_used + size <= stream.send_allowed &&
+  if (!stream.waiting && body <= body_max() && message.payload.size() <= part_max(header.qos) &&
+      stream.send_used + size <= stream.send_allowed &&
       queued + size <= output_max(message.relayed)) {
     push_frame(stream, header, message.metadata, message.payload);
     if (request != FlatIndex::kNone) {
@@ -257,6 +267,7 @@ void SessionCore::push_frame(Stream& stream, FrameHeader header, Body metadata, 
   header.stream = stream.id;
   header.metadata_bytes = static_cast<std::uint16_t>(metadata.size());
   header.body_bytes = static_cast<std::uint32_t>(metadata.size() + payload.size());
+  note_class(header.qos);
   stream.send_used += header.credit_bytes();
   stream.last_ticket = output.push(lane_of(stream, header.qos), header, metadata, payload);
   stream.qos = header.qos;
@@ -315,8 +326,8 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
     const std::uint64_t overhead = kHeaderBytes + metadata;
     const std::uint64_t credit = stream.send_allowed - stream.send_used;
     if (credit < overhead + std::min<std::uint64_t>(left, kPartBytesMin)) return false;
-    const std::size_t size =
-        std::min<std::uint64_t>({left, body_max() - metadata, credit - overhead});
+    const std::size_t size = std::min<std::uint64_t>(
+        {left, body_max() - metadata, credit - overhead, part_max(message.qos)});
     const bool whole = size == left;
     FrameHeader header{
         .type = message.type, .qos = message.qos, .correlation = message.correlation};

@@ -75,6 +75,7 @@ Connection::Connection(Reactor& reactor, Socket socket, Role role,
       handler_(handler),
       half_open_(half_open),
       linger_time_(options.linger),
+      unsent_bytes_(options.stream.unsent_bytes),
       phase_ends_(reactor.now() + options.door_timeout),
       phase_(role == Role::acceptor ? Phase::door : Phase::open),
       credentials_(transport::peer_credentials(socket.fd())),
@@ -128,8 +129,18 @@ void Connection::feed(std::span<const std::byte> bytes) {
   if (phase_ == Phase::over || session_.closed() || bytes.empty()) return;
   session_.receive(bytes, reactor_.now());
   const std::size_t events = hand_out_events();
+  note_critical();
   socket_.expect_bulk(bytes.size() > events * kBulkMessageBytes);
   reactor_.at_end_of_turn(*this);
+}
+
+// Tells socket and shard whether critical frames come and go here.
+void Connection::note_critical() {
+  const bool critical = session_.critical(reactor_.now());
+  if (critical) reactor_.note_critical();
+  if (critical == critical_ || !socket_.is_open()) return;
+  critical_ = critical;
+  socket_.set_critical(critical, critical ? protocol::kKernelUnsentCriticalBytes : unsent_bytes_);
 }
 
 std::size_t Connection::hand_out_events() {
@@ -198,7 +209,10 @@ void Connection::deliver_end() {
 void Connection::write_output() {
   if (write_failed_ || !socket_.writable()) return;
   std::array<std::span<const std::byte>, StreamSocket::kPiecesMax> pieces;
-  const std::size_t count = session_.gather(pieces, kWriteBytesMax);
+  note_critical();
+  std::size_t budget = reactor_.critical() ? kWriteBytesCalm : kWriteBytesMax;
+  if (critical_) budget = protocol::kKernelUnsentCriticalBytes;
+  const std::size_t count = session_.gather(pieces, budget);
   if (count == 0) return;
   const auto written = socket_.write(std::span(pieces).first(count));
   if (!written) {
@@ -225,8 +239,21 @@ void Connection::arm_timer() {
   if (!timer_.armed() || timer_.deadline() > *wake) reactor_.timers().arm(timer_, *wake);
 }
 
+// A deadline may be over because this process was held up, not the peer: what the peer has sent
+// counts first, and that it can take more. False if the connection is over.
+bool Connection::catch_up() {
+  if (!socket_.is_open()) return false;
+  socket_.catch_up();
+  if (phase_ == Phase::open) write_output();
+  return phase_ != Phase::over && phase_ != Phase::gone;
+}
+
 void Connection::on_timer() {
   const protocol::Instant now = reactor_.now();
+  const auto session_ends = session_.deadline();
+  const bool due = (phase_ == Phase::door && now >= phase_ends_) ||
+                   (session_ends && *session_ends <= now && !session_.closed());
+  if (due && (phase_ == Phase::open || phase_ == Phase::door) && !catch_up()) return;
   if (phase_ != Phase::open && now >= phase_ends_) {
     if (phase_ != Phase::door) return finish(reason_);
     return finish({.cause = CloseCause::door_timeout, .local = true});

@@ -80,6 +80,9 @@ class Connection final : private StreamSink, private EndOfTurn {
  public:
   // Bytes the session may choose for one write: beyond it, urgent frames could not overtake.
   static constexpr std::size_t kWriteBytesMax = 256u << 10;
+  // The same while another connection of the shard carries critical frames. One that does itself
+  // has kKernelUnsentCriticalBytes.
+  static constexpr std::size_t kWriteBytesCalm = 64u << 10;
 
   // Takes a connected socket. Keeps references to `reactor`, `pool` and `handler`; `half_open` may
   // be nullptr, and is for acceptors.
@@ -136,11 +139,13 @@ class Connection final : private StreamSink, private EndOfTurn {
   std::span<const std::byte> pass_door(std::span<const std::byte> bytes);
   void feed(std::span<const std::byte> bytes);
   std::size_t hand_out_events();
+  void note_critical();
   void write_output();
   void begin_closing(const CloseReason& reason);
   void finish(const CloseReason& reason);
   void deliver_end();
   void arm_timer();
+  bool catch_up();
 
   Reactor& reactor_;
   ConnectionHandler& handler_;
@@ -148,9 +153,11 @@ class Connection final : private StreamSink, private EndOfTurn {
   Connection* older_ = nullptr;  // In half_open_.
   Connection* newer_ = nullptr;
   const protocol::Duration linger_time_;
+  const std::uint32_t unsent_bytes_;
   protocol::Instant phase_ends_;  // Of door, closing and lingering.
   Phase phase_;
   bool write_failed_ = false;
+  bool critical_ = false;  // The socket is set up for critical frames.
   std::uint8_t door_count_ = 0;
   std::array<std::byte, kDoorBytes> door_bytes_{};
   CloseReason reason_{};

@@ -10,9 +10,11 @@
 #include <string_view>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "protocol/buffer_pool.h"
+#include "protocol/frame.h"
 #include "protocol/metadata.h"
 #include "transport/listener.h"
 
@@ -29,7 +31,12 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 Instant virtual_now{seconds{100}};
-Instant virtual_clock() { return virtual_now; }
+// What happens after the kernel has said what is ready, and before the turn looks at the clock.
+std::function<void()> before_clock;
+Instant virtual_clock() {
+  if (before_clock) std::exchange(before_clock, nullptr)();
+  return virtual_now;
+}
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -101,6 +108,7 @@ struct World {
 struct Greeted : World {
   Greeted() {
     SocketPair pair;
+    dialer_fd = pair.a.fd();
     dialer = connect(std::move(pair.a), Role::dialer, dialer_log);
     acceptor = connect(std::move(pair.b), Role::acceptor, acceptor_log);
     acceptor_log.on = [](Connection& connection, const Event& event) {
@@ -122,6 +130,7 @@ struct Greeted : World {
         .open_stream(protocol::StreamKind::call, 0, {.metadata = *writer.finish()}, 0)
         .value();
   }
+  int dialer_fd = -1;
   Log dialer_log;
   Log acceptor_log;
   std::unique_ptr<Connection> dialer;
@@ -435,6 +444,67 @@ TEST(Connection, a_peer_that_is_silent_for_three_keepalive_intervals_is_dead) {
   here.advance(seconds{2});
   ASSERT_EQ(log.closed, 1);
   EXPECT_EQ(to_string(*log.reason), "keepalive_timeout");
+}
+
+TEST(Connection, a_peer_is_not_blamed_for_a_pause_of_this_process) {
+  Greeted world;
+  // The dialer's PING comes, and this process is stopped for an hour before it has seen it.
+  virtual_now += seconds{30};
+  before_clock = [&] {
+    world.dialer->session().ping(7);
+    std::array<std::span<const std::byte>, 4> pieces;
+    auto& session = world.dialer->session();
+    ASSERT_EQ(session.gather(pieces, 1), 1u);
+    ASSERT_GT(::write(world.dialer_fd, pieces[0].data(), pieces[0].size()), 0);
+    session.written(pieces[0].size(), virtual_now);
+    virtual_now += std::chrono::hours{1};
+  };
+  world.turn();
+  EXPECT_EQ(world.acceptor_log.closed, 0);
+  world.advance(seconds{30});
+  EXPECT_EQ(world.acceptor_log.closed, 0) << "and the session lives on";
+  EXPECT_EQ(world.dialer_log.closed, 0);
+}
+
+TEST(Connection, a_hello_that_waited_during_a_pause_is_in_time) {
+  Accepted world;
+  const Spoken spoken;
+  before_clock = [&] {
+    ASSERT_GT(::write(world.peer.fd(), spoken.hello.data(), spoken.hello.size()), 0);
+    virtual_now += seconds{60};
+  };
+  world.turn();
+  EXPECT_EQ(world.log.count(EventType::ready), 1u);
+  EXPECT_EQ(world.log.closed, 0);
+}
+
+TEST(Connection, a_reader_that_went_on_during_a_pause_is_not_slow) {
+  Accepted world;
+  const Spoken spoken;
+  world.put(spoken.hello);
+  ASSERT_EQ(world.log.count(EventType::ready), 1u);
+  std::string drain(1 << 20, '\0');
+  // Answers to PINGs, more than the socket takes.
+  std::array<std::byte, protocol::kHeaderBytes + 8> ping{};
+  protocol::encode_header({.type = protocol::FrameType::ping, .body_bytes = 8},
+                          std::span(ping).first<protocol::kHeaderBytes>());
+  const std::string_view bytes(reinterpret_cast<const char*>(ping.data()), ping.size());
+  while (!world.connection->session().has_output() || world.log.closed > 0) {
+    for (int i = 0; i < 500; ++i) world.put(bytes);
+    world.advance(seconds{2});
+    ASSERT_EQ(world.log.closed, 0);
+  }
+  virtual_now += seconds{20};
+  before_clock = [&] {
+    while (::read(world.peer.fd(), drain.data(), drain.size()) > 0) {
+    }
+    ASSERT_EQ(::write(world.peer.fd(), bytes.data(), bytes.size()),
+              static_cast<ssize_t>(bytes.size()));
+    virtual_now += seconds{3600};
+  };
+  world.turn();
+  EXPECT_EQ(world.log.closed, 0) << "its end of the socket was empty";
+  EXPECT_FALSE(world.connection->session().has_output());
 }
 
 TEST(Connection, the_reason_sent_before_a_peer_vanished_is_found_after_a_failed_write) {

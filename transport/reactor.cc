@@ -18,10 +18,16 @@ namespace {
 constexpr std::size_t kEventsPerTurn = 256;
 // An object that is dirty again after so many rounds of one turn waits for the next.
 constexpr int kFlushRoundsMax = 8;
+// Descriptors without critical traffic that a turn serves while there is some.
+constexpr std::size_t kCalmEventsPerTurn = 2;
 constexpr std::uint64_t kWakeCookie = ~std::uint64_t{0};
 
 std::uint64_t cookie_of(int fd, std::uint32_t generation) {
   return std::uint64_t{generation} << 32 | static_cast<std::uint32_t>(fd);
+}
+
+std::size_t fd_of(const epoll_event& event) {
+  return static_cast<std::size_t>(event.data.u64 & 0xffff'ffff);
 }
 
 std::uint32_t epoll_mask(Interest interest) {
@@ -120,7 +126,8 @@ void Reactor::wake() {
 }
 
 bool Reactor::work_waiting() const {
-  return dirty_ != nullptr || stopped() || posted_any_.load(std::memory_order_acquire) ||
+  return dirty_ != nullptr || !deferred_.empty() || stopped() ||
+         posted_any_.load(std::memory_order_acquire) ||
          std::ranges::any_of(inboxes_, [](const Inbox* inbox) { return inbox->pending(); });
 }
 
@@ -147,23 +154,48 @@ void Reactor::turn(protocol::Duration max_wait) {
   now_ = clock_();
   run_posted();
   for (std::size_t i = 0; i < inboxes_.size(); ++i) inboxes_[i]->drain();
-  if (count > 0) dispatch(std::span(events).first(static_cast<std::size_t>(count)));
+  dispatch(std::span(events).first(static_cast<std::size_t>(std::max(count, 0))));
   timers_.advance(now_);
   run_end_of_turn();
 }
 
 void Reactor::dispatch(std::span<const epoll_event> events) {
+  if (critical() || !deferred_.empty()) return dispatch_by_urgency(events);
+  for (const epoll_event& event : events) serve(event);
+}
+
+// Urgent descriptors are served in the turn in which they are ready, the others after them and
+// in the order in which they became ready, a few each turn: so none of them is left out, and the
+// urgent ones are looked at again soon.
+void Reactor::dispatch_by_urgency(std::span<const epoll_event> events) {
   for (const epoll_event& event : events) {
     if (event.data.u64 == kWakeCookie) continue;
-    const auto fd = static_cast<std::size_t>(event.data.u64 & 0xffff'ffff);
-    const auto generation = static_cast<std::uint32_t>(event.data.u64 >> 32);
-    const Watch& watch = watches_[fd];
-    if (watch.handler == nullptr || watch.generation != generation) continue;
-    watch.handler->on_ready(Ready{.readable = (event.events & EPOLLIN) != 0,
-                                  .writable = (event.events & EPOLLOUT) != 0,
-                                  .hang_up = (event.events & (EPOLLRDHUP | EPOLLHUP)) != 0,
-                                  .error = (event.events & EPOLLERR) != 0});
+    Watch& watch = watches_[fd_of(event)];
+    if (watch.urgent) {
+      serve(event);
+    } else if (!watch.deferred) {
+      watch.deferred = true;
+      deferred_.push_back(event);
+    }
   }
+  for (std::size_t served = 0; !deferred_.empty(); ++served) {
+    if (critical() && served == kCalmEventsPerTurn) return;
+    const epoll_event event = deferred_.front();
+    deferred_.pop_front();
+    watches_[fd_of(event)].deferred = false;
+    serve(event);
+  }
+}
+
+void Reactor::serve(const epoll_event& event) {
+  if (event.data.u64 == kWakeCookie) return;
+  const auto generation = static_cast<std::uint32_t>(event.data.u64 >> 32);
+  const Watch& watch = watches_[fd_of(event)];
+  if (watch.handler == nullptr || watch.generation != generation) return;
+  watch.handler->on_ready(Ready{.readable = (event.events & EPOLLIN) != 0,
+                                .writable = (event.events & EPOLLOUT) != 0,
+                                .hang_up = (event.events & (EPOLLRDHUP | EPOLLHUP)) != 0,
+                                .error = (event.events & EPOLLERR) != 0});
 }
 
 void Reactor::run_posted() {
@@ -221,6 +253,7 @@ void Reactor::remove(int fd) {
   Watch& watch = watches_[static_cast<std::size_t>(fd)];
   VALKYRIE_ASSERT(watch.handler != nullptr);
   watch.handler = nullptr;
+  watch.urgent = false;
   ++watch.generation;
   const int result = ::epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
   VALKYRIE_ASSERT(result == 0);

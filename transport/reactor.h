@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include <system_error>
 #include <vector>
 
+#include "protocol/constants.h"
 #include "protocol/time.h"
 #include "transport/clock.h"
 #include "transport/socket.h"
@@ -146,6 +148,15 @@ class Reactor {
   void add_inbox(Inbox& inbox);
   void remove_inbox(Inbox& inbox);
 
+  // A connection carries critical frames: for kCriticalTime from now on, turns are short.
+  void note_critical() { critical_until_ = now_ + protocol::kCriticalTime; }
+  // Whether turns are to be short: read and write little at once for each connection. Handlers
+  // that are urgent are served first, and few of the others each turn, in the order in which they
+  // became ready.
+  [[nodiscard]] bool critical() const { return now_ < critical_until_; }
+  // Says whether a watched descriptor is to be served before others.
+  void set_urgent(int fd, bool urgent) { watches_[static_cast<std::size_t>(fd)].urgent = urgent; }
+
   // The shard's timers.
   [[nodiscard]] TimerWheel& timers() { return timers_; }
   // The time at which this turn began to work. REQUIRES: the reactor's thread.
@@ -160,12 +171,16 @@ class Reactor {
     // Part of the epoll cookie: an event that was reported for an earlier user of the same
     // descriptor number carries an old generation and is dropped.
     std::uint32_t generation = 0;
+    bool urgent = false;
+    bool deferred = false;  // In deferred_.
   };
 
   Reactor(Clock clock, Socket epoll, Socket event);
 
   [[nodiscard]] bool work_waiting() const;
   void dispatch(std::span<const epoll_event> events);
+  void dispatch_by_urgency(std::span<const epoll_event> events);
+  void serve(const epoll_event& event);
   void run_posted();
   void run_end_of_turn();
 
@@ -174,7 +189,9 @@ class Reactor {
   Socket event_;  // eventfd, edge-triggered: it is never read, each write is an edge.
   protocol::Instant now_;
   TimerWheel timers_;
-  std::vector<Watch> watches_;  // By descriptor.
+  protocol::Instant critical_until_ = protocol::Instant::min();
+  std::vector<Watch> watches_;        // By descriptor.
+  std::deque<epoll_event> deferred_;  // Ready, and not served yet.
   std::vector<Inbox*> inboxes_;
   EndOfTurn* dirty_ = nullptr;
   EndOfTurn* flushing_ = nullptr;  // Of the round in progress.

@@ -113,6 +113,38 @@ TEST(Reactor, an_event_of_a_handler_removed_in_the_same_turn_reaches_nobody) {
   }
 }
 
+TEST(Reactor, while_there_is_critical_traffic_urgent_descriptors_go_first_and_others_in_turn) {
+  const auto reactor = make_reactor(virtual_clock);
+  constexpr std::size_t kCalm = 8;  // As many turns serve each of them twice, two by two.
+  std::vector<Pair> pairs;
+  std::vector<Handler> handlers(kCalm + 1);
+  std::vector<std::size_t> served;
+  for (std::size_t i = 0; i <= kCalm; ++i) {
+    pairs.push_back(make_pair());
+    put(pairs[i].b);
+    // Nobody reads: all of them stay ready.
+    handlers[i].act = [&served, i](Ready) { served.push_back(i); };
+    ASSERT_TRUE(reactor->add(pairs[i].a.fd(), handlers[i], Interest::read).has_value());
+  }
+  reactor->set_urgent(pairs[kCalm].a.fd(), true);
+  reactor->note_critical();
+  for (std::size_t turn = 0; turn < kCalm; ++turn) {
+    served.clear();
+    reactor->turn(kForEver);
+    ASSERT_GT(served.size(), 1u);
+    ASSERT_LT(served.size(), kCalm) << "few of the others, so that the urgent one is served soon";
+    EXPECT_EQ(served.front(), kCalm);
+    EXPECT_EQ(handlers[kCalm].calls, static_cast<int>(turn) + 1);
+  }
+  for (std::size_t i = 0; i < kCalm; ++i) EXPECT_EQ(handlers[i].calls, 2) << "handler " << i;
+  virtual_now += protocol::kCriticalTime;
+  served.clear();
+  reactor->turn(kNoWait);
+  reactor->turn(kNoWait);
+  EXPECT_EQ(served.size(), 2 * (kCalm + 1)) << "without it all are served in one turn";
+  for (Pair& pair : pairs) reactor->remove(pair.a.fd());
+}
+
 TEST(Reactor, a_reused_descriptor_number_gets_no_event_of_its_predecessor) {
   const auto reactor = make_reactor();
   std::array<Pair, 2> pairs{make_pair(), make_pair()};

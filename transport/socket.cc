@@ -19,6 +19,13 @@ void set_option(int fd, int level, int name, int value) {
   static_cast<void>(::setsockopt(fd, level, name, &value, sizeof value));
 }
 
+// AF_UNIX, AF_INET or AF_INET6; -1 if `fd` is no socket.
+int domain_of(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 ? domain : -1;
+}
+
 }  // namespace
 
 void Socket::close() {
@@ -26,19 +33,21 @@ void Socket::close() {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
+void bound_unsent(int fd, std::uint32_t bytes) {
+  if (domain_of(fd) == AF_UNIX) {
+    // The kernel doubles the value to leave room for its own bookkeeping.
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(bytes / 2));
+  } else {
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<int>(bytes));
+  }
+}
+
 void tune_stream(int fd, const StreamOptions& options) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return;
-  if (domain == AF_UNIX) {
-    // The kernel doubles the value to leave room for its own bookkeeping.
-    set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.unsent_bytes / 2));
-    return;
-  }
+  bound_unsent(fd, options.unsent_bytes);
+  if (domain_of(fd) == AF_UNIX) return;
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<int>(options.unsent_bytes));
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
@@ -46,13 +55,9 @@ void tune_stream(int fd, const StreamOptions& options) {
 }
 
 std::optional<PeerCredentials> peer_credentials(int fd) {
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || domain != AF_UNIX) {
-    return std::nullopt;
-  }
+  if (domain_of(fd) != AF_UNIX) return std::nullopt;
   ucred credentials{};
-  size = sizeof credentials;
+  socklen_t size = sizeof credentials;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
   return PeerCredentials{.pid = credentials.pid, .uid = credentials.uid, .gid = credentials.gid};
 }

@@ -59,6 +59,12 @@ struct StreamOptions {
 // needed for correctness.
 void tune_stream(int fd, const StreamOptions& options);
 
+// Sets the bound on unsent bytes alone, also while the socket is in use.
+void bound_unsent(int fd, std::uint32_t bytes);
+
+// Sets the bound on unsent bytes alone, also of a socket in use.
+void bound_unsent(int fd, std::uint32_t bytes);
+
 // SO_PEERCRED of a connected Unix socket; nullopt for anything else.
 [[nodiscard]] std::optional<PeerCredentials> peer_credentials(int fd);
 

@@ -45,6 +45,16 @@ void StreamSocket::set_blocked(bool blocked) {
   reactor_.modify(socket_.fd(), blocked ? Interest::read_write : Interest::read);
 }
 
+void StreamSocket::set_critical(bool critical, std::uint32_t unsent_bytes) {
+  reactor_.set_urgent(socket_.fd(), critical);
+  bound_unsent(socket_.fd(), unsent_bytes);
+}
+
+void StreamSocket::catch_up() {
+  set_blocked(false);
+  read_available(/*until_end=*/true);
+}
+
 void StreamSocket::on_ready(Ready ready) {
   if (ready.writable && blocked_) {
     set_blocked(false);
@@ -59,9 +69,11 @@ void StreamSocket::on_ready(Ready ready) {
 // A read that does not fill the slab has emptied the socket, so the common turn costs one call.
 // After a hang-up the end itself is still to be read.
 void StreamSocket::read_available(bool until_end) {
-  const bool bulk = bulk_;
-  const std::span<std::byte> slab =
-      reactor_.receive_slab().first(bulk ? Reactor::kReceiveSlabBytes : kReadBytesBrisk);
+  const bool critical = reactor_.critical();
+  const bool bulk = bulk_ && !critical;
+  std::size_t room = bulk ? Reactor::kReceiveSlabBytes : kReadBytesBrisk;
+  if (critical) room = bulk_ ? kReadBytesCritical : kReadBytesCriticalBrisk;
+  const std::span<std::byte> slab = reactor_.receive_slab().first(room);
   for (std::size_t taken = 0; taken < kReadBytesPerTurn;) {
     const ssize_t got = ::recv(socket_.fd(), slab.data(), slab.size(), 0);
     if (got == 0) return end({});

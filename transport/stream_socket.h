@@ -39,6 +39,10 @@ class StreamSocket final : private ReadinessHandler {
   // while the rest is still to be read: with a pipeline of processes on several cores, that is
   // what lets them work at the same time.
   static constexpr std::size_t kReadBytesBrisk = 16u << 10;
+  // Bytes that a turn reads while there is critical traffic on the shard: of bulk, and of small
+  // messages, which cost more each.
+  static constexpr std::size_t kReadBytesCritical = 32u << 10;
+  static constexpr std::size_t kReadBytesCriticalBrisk = 4u << 10;
   // Pieces one write() can gather.
   static constexpr std::size_t kPiecesMax = 64;
 
@@ -61,6 +65,14 @@ class StreamSocket final : private ReadinessHandler {
 
   // Whether what arrives is bulk: then each read takes what the slab holds. False at first.
   void expect_bulk(bool bulk) { bulk_ = bulk; }
+
+  // Whether critical frames come and go: then it is served before others, and no more than
+  // `unsent_bytes` lie unsent in the kernel. REQUIRES: open
+  void set_critical(bool critical, std::uint32_t unsent_bytes);
+
+  // Reads what has come, up to kReadBytesPerTurn, and forgets that a write was cut short: for the
+  // time before a peer is judged by its silence. REQUIRES: open
+  void catch_up();
 
   // False from a write that was cut short until on_writable().
   [[nodiscard]] bool writable() const { return !blocked_; }

@@ -41,11 +41,15 @@ class Pipe {
   // room.
   void take_from(protocol::Session& session, const Faults& faults, std::mt19937_64& random,
                  Instant now) {
+    // As the transport does it.
+    const std::size_t unsent_max = session.critical(now) ? protocol::kKernelUnsentCriticalBytes
+                                                         : protocol::kKernelUnsentBytesDefault;
+    room_at_.reset();
     std::span<const std::byte> found[16];
-    while (const std::size_t count = session.gather(found, 128 * 1024)) {
+    while (const std::size_t count = session.gather(found, unsent_max)) {
       std::size_t taken = 0;
       for (auto piece : std::span(found).first(count)) {
-        piece = piece.first(std::min(piece.size(), capacity - std::min(capacity, queued_)));
+        piece = piece.first(std::min(piece.size(), room(unsent_max, now)));
         if (piece.empty()) break;
         push(piece, faults, random, now);
         taken += piece.size();
@@ -70,25 +74,52 @@ class Pipe {
     return moved;
   }
 
-  // When the next piece is due, if one is under way and the reader reads.
+  // When the next piece is due, or room for another, if one is under way and the reader reads.
   [[nodiscard]] std::optional<Instant> due() const {
     if (stalled || pieces_.empty()) return std::nullopt;
-    return pieces_.front().due;
+    return room_at_ ? std::min(*room_at_, pieces_.front().due) : pieces_.front().due;
   }
   // True if nothing is under way.
   [[nodiscard]] bool empty() const { return pieces_.empty(); }
   // Pieces that were damaged.
   [[nodiscard]] std::uint64_t damaged() const { return damaged_; }
 
-  bool stalled = false;             // The reader does not read.
-  std::size_t capacity = SIZE_MAX;  // Bytes that may be under way: the two kernels' buffers.
+  bool stalled = false;                // The reader does not read.
+  std::size_t capacity = SIZE_MAX;     // Bytes that may be under way: the two kernels' buffers.
+  std::uint64_t bytes_per_second = 0;  // Of the link; 0: as many as there are.
+  Duration latency{};                  // From the last bit of a piece on the link to its arrival.
   Damage damage;
 
  private:
+  // A link that has a rate carries pieces of at most this size.
+  static constexpr std::size_t kPacketBytes = 4096;
+
   struct Piece {
     Instant due;
+    Instant given;    // By the sender,
+    Instant departs;  // and carried by the link.
     std::vector<std::byte> bytes;
   };
+
+  // Bytes that may be given to the link now; what has not departed waits in the sender's kernel.
+  std::size_t room(std::size_t unsent_max, Instant now) {
+    const std::size_t left = capacity - std::min(capacity, queued_);
+    if (bytes_per_second == 0) return left;
+    std::size_t unsent = 0;
+    for (auto piece = pieces_.rbegin(); piece != pieces_.rend() && piece->departs > now; ++piece) {
+      unsent += piece->bytes.size();
+      room_at_ = piece->departs;
+    }
+    if (unsent < unsent_max) room_at_.reset();
+    return std::min(left, unsent_max - std::min(unsent_max, unsent));
+  }
+
+  // Bytes of the last packet, if it can still grow; else 0.
+  [[nodiscard]] std::size_t joinable(Instant now) const {
+    if (bytes_per_second == 0 || pieces_.empty() || pieces_.back().given != now) return 0;
+    const std::size_t size = pieces_.back().bytes.size();
+    return size < kPacketBytes ? size : 0;
+  }
 
   [[nodiscard]] bool readable(Instant now) const {
     return !stalled && !pieces_.empty() && pieces_.front().due <= now;
@@ -122,9 +153,22 @@ class Pipe {
       if (faults.delay_max > Duration::zero()) {
         due += Duration(random() % static_cast<std::uint64_t>(faults.delay_max.count()));
       }
+      if (bytes_per_second > 0) {
+        size = std::min(size, kPacketBytes - joinable(now));
+        free_at_ = std::max(free_at_, now) + Duration(size * 1'000'000'000 / bytes_per_second);
+        due += free_at_ - now + latency;
+      }
       if (!pieces_.empty()) due = std::max(due, pieces_.back().due);
-      add({.due = due, .bytes = {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)}},
-          random);
+      const auto end = bytes.begin() + static_cast<std::ptrdiff_t>(size);
+      if (joinable(now) > 0) {
+        Piece& last = pieces_.back();
+        last.bytes.insert(last.bytes.end(), bytes.begin(), end);
+        last.due = due;
+        last.departs = free_at_;
+        queued_ += size;
+      } else {
+        add({.due = due, .given = now, .departs = free_at_, .bytes = {bytes.begin(), end}}, random);
+      }
       bytes = bytes.subspan(size);
     }
   }
@@ -150,6 +194,8 @@ class Pipe {
 
   std::deque<Piece> pieces_;
   std::size_t queued_ = 0;
+  Instant free_at_ = Instant::min();  // When the link has carried all it was given.
+  std::optional<Instant> room_at_;    // While the sender waits: when the next piece departs.
   std::uint64_t damaged_ = 0;
 };
 
