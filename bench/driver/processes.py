@@ -61,15 +61,16 @@ class Children:
         while self._started:
             self._stop(self._started.pop())
 
-    def start(self, argv: list[str | Path]) -> subprocess.Popen:
-        """Starts a process in a group of its own, its output in a file of the scratch folder."""
+    def start(self, argv: list[str | Path], talks: bool = False) -> subprocess.Popen:
+        """Starts a process in a group of its own, its output in a file of the scratch folder; only
+        its errors if it `talks`: then its standard input and output are pipes."""
         name = f"{len(self._started)}-{Path(argv[0]).name}"
         with open(self._scratch / f"{name}.log", "wb") as log:
             child = subprocess.Popen(
                 [str(word) for word in argv],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else log,
+                stderr=log if talks else subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
@@ -134,7 +135,7 @@ class Children:
             os.killpg(child.pid, signal.SIGKILL)  # What the leader of the group left behind.
         except ProcessLookupError:
             pass
-        for pipe in (child.stdout, child.stderr):
+        for pipe in (child.stdin, child.stdout, child.stderr):
             if pipe is not None:
                 pipe.close()
 
