@@ -638,6 +638,13 @@ inline constexpr std::uint32_t kControlFramesPerSecond = 200;
 // Control frames a credited frame adds to the budget, either way. Over it: GOAWAY flood.
 inline constexpr std::uint32_t kControlFramesPerCreditedFrame = 2;
 
+// Streams that a dialer RESETs at once, beyond the rate. Over it: GOAWAY flood.
+inline constexpr std::uint32_t kPeerResetsBurst = 1000;
+
+// Such streams that come back to the budget each second; one that ends in order gives one back.
+// Over it: GOAWAY flood.
+inline constexpr std::uint32_t kPeerResetsPerSecond = 200;
+
 // Control frames that wait to be written. Over it: GOAWAY flood.
 inline constexpr std::uint32_t kControlOutputBytesDefault = 262144;
 inline constexpr std::uint32_t kControlOutputBytesMin = 16384;

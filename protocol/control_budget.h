@@ -1,4 +1,5 @@
-// How many control frames a peer may send: docs/spec/session.md, "Limits".
+// How many control frames a peer may send, and how often it may RESET its streams:
+// docs/spec/session.md, "Limits".
 // Private to this folder.
 #pragma once
 
@@ -21,7 +22,9 @@ class ControlBudget {
   void earn(std::uint64_t frames) {
     tokens_ += static_cast<std::int64_t>(frames * kControlFramesPerCreditedFrame);
   }
-  // A control frame was received; false when it is one too many.
+  // Gives one back, never more than the burst in all.
+  void give_back() { tokens_ = std::min(tokens_ + 1, std::max(tokens_, burst_)); }
+  // One was used; false when it is one too many.
   bool spend(Instant now) {
     if (--tokens_ >= 0) return true;
     refill(now);

@@ -31,7 +31,8 @@ enum class EventType : std::uint8_t {
                   // (whole), cost.
   data,           // qos, metadata (first part only), payload, more, cost.
   end,            // The peer ended its direction: metadata.
-  reset,          // The stream is over: code, local, metadata. The stream's last event.
+  reset,          // The stream is over: code, local, outcome (of a `stream` of this side),
+                  // metadata. The stream's last event.
   stream_closed,  // Both directions ended in order. The stream's last event.
   flushed,        // A waiting message was scheduled whole: correlation, cookie. Does not come if
                   // request_failed or the stream's last event comes first.
@@ -52,7 +53,7 @@ struct Event {
   bool local = false;        // Of closed and reset: this side decided.
   CloseCode code = CloseCode::none;
   StatusCode status = StatusCode::ok;       // Of request_failed.
-  Outcome outcome = Outcome::not_executed;  // Of request_failed.
+  Outcome outcome = Outcome::not_executed;  // Of request_failed and reset.
   std::uint32_t stream = 0;
   std::uint32_t correlation = 0;
   std::uint32_t cost = 0;      // Bytes to give back with Session::consume() once dealt with.

@@ -1,5 +1,5 @@
 // A queue that owns no memory while it has never been used and keeps what it has grown to.
-// Private to this folder.
+// Not installed.
 #pragma once
 
 #include <cstddef>

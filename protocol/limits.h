@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "protocol/constants.h"
 #include "protocol/metadata.h"
@@ -28,6 +30,8 @@ struct SessionLimits {
   std::uint32_t control_output_bytes_max = kControlOutputBytesDefault;
   std::uint32_t control_frames_burst = kControlFramesBurst;
   std::uint32_t control_frames_per_second = kControlFramesPerSecond;
+  std::uint32_t peer_resets_burst = kPeerResetsBurst;  // An acceptor's.
+  std::uint32_t peer_resets_per_second = kPeerResetsPerSecond;
   Duration handshake_timeout = kHandshakeTimeoutDefault;
   Duration keepalive_interval = kKeepaliveIntervalDefault;  // The acceptor's counts for both.
   Duration stall_timeout = kStallTimeoutDefault;
@@ -47,6 +51,21 @@ struct SessionConfig {
   bool grease = true;                    // Sends frames and options that a peer must ignore.
   // Who reads metadata: a relay forwards end-to-end keys that it does not know.
   MetadataReader reader = MetadataReader::end;
+};
+
+// A SessionConfig that never changes, and that any number of sessions share. Copies are cheap.
+class SharedSessionConfig {
+ public:
+  // All defaults.
+  SharedSessionConfig() : SharedSessionConfig(SessionConfig{}) {}
+  // Implicit: a session may be given one of its own.
+  SharedSessionConfig(SessionConfig config)
+      : config_(std::make_shared<const SessionConfig>(std::move(config))) {}
+
+  [[nodiscard]] const SessionConfig& operator*() const { return *config_; }
+
+ private:
+  std::shared_ptr<const SessionConfig> config_;
 };
 
 // What the peer said in its hello: its limits bound what may be sent to it.

@@ -66,6 +66,11 @@ class OutputQueue {
   // See Session::written.
   void written(std::size_t bytes);
 
+  // Lets go of memory that nothing is in.
+  void give_memory_back() {
+    if (segments_.empty()) segments_.shrink_to_fit();
+  }
+
   // True if gather() would find something.
   [[nodiscard]] bool has_output();
   // True if bytes were chosen and not written.

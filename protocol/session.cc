@@ -52,8 +52,8 @@ void SessionCore::written(std::size_t bytes, Instant now) {
   close_if_drained();
 }
 
-Session::Session(Role role, const SessionConfig& config, BufferPool& pool, Instant now)
-    : core_(std::make_unique<SessionCore>(role, config, pool, now)) {}
+Session::Session(Role role, SharedSessionConfig config, BufferPool& pool, Instant now)
+    : core_(std::make_unique<SessionCore>(role, std::move(config), pool, now)) {}
 Session::~Session() = default;
 
 void Session::receive(std::span<const std::byte> bytes, Instant now) { core_->receive(bytes, now); }

@@ -88,7 +88,7 @@ class Session {
  public:
   // Keeps a reference to `pool`, which must outlive the session. A dialer has its HELLO to gather
   // at once. `now` may have any monotonic origin.
-  Session(Role role, const SessionConfig& config, BufferPool& pool, Instant now);
+  Session(Role role, SharedSessionConfig config, BufferPool& pool, Instant now);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

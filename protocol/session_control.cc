@@ -44,6 +44,8 @@ bool SessionCore::on_stream_open(const FrameHeader& header, Body body) {
     reset(stream.id, CloseCode::bad_metadata, to_string(metadata.error()));
     return false;
   }
+  // Who serves it may act from now on: see RESET.
+  if (stream.kind == StreamKind::stream) stream.correlation_taken = 1;
   Event& event = begin_event(EventType::stream_opened, stream);
   event.kind = open.kind;
   event.options = open.options;
@@ -95,6 +97,9 @@ bool SessionCore::on_reset(const FrameHeader& header, Body body, std::uint32_t s
     streams.close_id(slot);
     if (!stream.dying) release_stream(slot);
     return false;
+  }
+  if (role == Role::acceptor && !stream.local && !reset_budget_.spend(now_)) {
+    return fail(CloseCode::flood, "too many streams were reset");
   }
   decide_outcomes(stream, reset_body.code, reset_body.last_correlation);
   // The peer discards until it hears END or RESET; an END that was still queued is taken back.

@@ -31,7 +31,7 @@ struct HelloOptions;
 // Not for owners: see Session.
 class SessionCore {
  public:
-  SessionCore(Role role, const SessionConfig& config, BufferPool& pool, Instant now);
+  SessionCore(Role role, SharedSessionConfig config, BufferPool& pool, Instant now);
 
   void receive(std::span<const std::byte> bytes, Instant now);
   void receive_eof(Instant now);
@@ -68,7 +68,8 @@ class SessionCore {
 
   // Set once.
   const Role role;
-  const SessionConfig config;
+  const SharedSessionConfig shared_config;
+  const SessionConfig& config;  // Of shared_config.
   OutputQueue output;
   PeerInfo peer;
   State state = State::hello;
@@ -181,7 +182,6 @@ class SessionCore {
   [[nodiscard]] bool push_part(Stream& stream, std::uint32_t slot, WaitingMessage& message);
   void pop_waiting(Stream& stream);
   void pump_blocked();
-  [[nodiscard]] std::uint32_t body_max() const;
   [[nodiscard]] std::size_t part_max(std::uint8_t qos) const;
   void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
@@ -209,12 +209,20 @@ class SessionCore {
   void close_if_drained();
   void push_goaway(CloseCode code, std::string_view text, std::uint32_t last_stream,
                    Duration grace);
-  Event& begin_event(EventType type, const Stream& stream);
+  Event& begin_event(EventType type, const Stream& stream) {
+    event_ = {};
+    event_.type = type;
+    event_.kind = stream.kind;
+    event_.stream = stream.id;
+    event_.user = stream.user;
+    return event_;
+  }
 
   // session_timers.cc
   void note_stall(std::uint32_t slot);
   void end_stall(std::uint32_t slot);
   void check_stall();
+  void give_memory_back();
 
   Instant now_;
   // Input.
@@ -225,13 +233,14 @@ class SessionCore {
   std::unique_ptr<Assembly> delivered_;
   Event event_;
   ControlBudget control_budget_;
+  ControlBudget reset_budget_;       // Of an acceptor: streams that the dialer may RESET.
   std::uint64_t credited_seen_ = 0;  // Of output.credited_frames_chosen(), already earned.
   // Connection credit, bytes since the start.
   std::uint64_t connection_received_ = 0;
   std::uint64_t connection_granted_ = 0;
   std::uint64_t connection_send_granted_ = 0;
-  std::uint32_t peer_connection_credit_ = 0;  // What it began with.
-  std::uint32_t peer_stream_credit_ = 0;      // What its streams begin with.
+  std::uint32_t body_max_ = 0;            // Longest body the peer takes.
+  std::uint32_t peer_stream_credit_ = 0;  // What its streams begin with.
   // Stream ids.
   std::uint64_t next_local_id_;
   std::uint32_t highest_remote_id_ = 0;

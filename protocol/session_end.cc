@@ -9,15 +9,6 @@
 
 namespace valkyrie::protocol {
 
-Event& SessionCore::begin_event(EventType type, const Stream& stream) {
-  event_ = {};
-  event_.type = type;
-  event_.kind = stream.kind;
-  event_.stream = stream.id;
-  event_.user = stream.user;
-  return event_;
-}
-
 // Events that no frame of this moment brings: ends, flushed messages, stream limits.
 bool SessionCore::next_queued_event() {
   if (!failed_.empty()) {
@@ -95,6 +86,7 @@ bool SessionCore::report_dying() {
     begin_event(stream.final_event, stream);
     event_.code = stream.final_code;
     event_.local = stream.final_local;
+    event_.outcome = stream.final_outcome;
     if (stream.final_event == EventType::reset && !stream.final_local) {
       event_.metadata = parse_metadata(final_metadata_, FrameType::reset, MetadataReader::relay)
                             .value_or(MetadataView{});
@@ -106,9 +98,15 @@ bool SessionCore::report_dying() {
   return false;
 }
 
-// Whether each unanswered request may have been executed: it left whole, and the peer does not
-// say that it never took it. Decided now, before the output forgets what left.
+// Whether each unanswered request, or a stream as a whole, may have been executed: it left whole,
+// and the peer does not say that it never took it. Decided now, before the output forgets what
+// left.
 void SessionCore::decide_outcomes(Stream& stream, CloseCode code, std::uint32_t last_taken) {
+  if (stream.local && stream.kind == StreamKind::stream) {
+    const bool taken = last_taken > 0 && !proves_not_executed(code);
+    stream.final_outcome = taken && output.departed(stream.open_ticket) ? Outcome::maybe_executed
+                                                                        : Outcome::not_executed;
+  }
   for (std::uint32_t at = stream.outgoing.first; at != FlatIndex::kNone; at = outgoing[at].next) {
     Request& request = outgoing[at];
     const bool left = request.queued && output.departed(request.last);
@@ -144,6 +142,7 @@ void SessionCore::close_if_done(std::uint32_t slot) {
   if (stream.over || !stream.end_queued || !stream.remote_ended) return;
   if (stream.incoming.first != FlatIndex::kNone) return;
   streams.close_id(slot);
+  if (!stream.local) reset_budget_.give_back();
   finish_stream(slot, EventType::stream_closed, CloseCode::none, /*is_local=*/false);
 }
 

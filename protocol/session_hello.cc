@@ -26,14 +26,16 @@ HelloOptions options_of(const SessionConfig& config) {
 
 }  // namespace
 
-SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferPool& pool,
+SessionCore::SessionCore(Role its_role, SharedSessionConfig its_config, BufferPool& pool,
                          Instant now)
     : role(its_role),
-      config(its_config),
+      shared_config(std::move(its_config)),
+      config(*shared_config),
       output(pool, config.shares),
       now_(now),
       control_budget_(config.limits.control_frames_burst, config.limits.control_frames_per_second,
                       now),
+      reset_budget_(config.limits.peer_resets_burst, config.limits.peer_resets_per_second, now),
       connection_granted_(config.limits.connection_credit_bytes),
       next_local_id_(role == Role::dialer ? 1 : 2),
       remote_id_max_(std::uint64_t{config.limits.peer_streams_max} * 2 -
@@ -47,7 +49,7 @@ SessionCore::SessionCore(Role its_role, const SessionConfig& its_config, BufferP
 void SessionCore::send_hello() {
   Hello hello{.options = options_of(config)};
   hello.options.token = std::as_bytes(std::span(config.token));
-  std::vector<std::byte> body(kHelloBytes);
+  std::array<std::byte, kHelloBytes> body;  // Not initialised: it is mostly room for a token.
   const auto size = encode_hello(hello, config.grease ? Grease::yes : Grease::no, body);
   VALKYRIE_ASSERT(size.has_value());
   push_control(FrameType::hello, 0, 0, {}, Body(body).first(*size));
@@ -65,7 +67,7 @@ bool SessionCore::on_hello(const FrameHeader&, Body body) {
       std::chrono::duration_cast<std::chrono::milliseconds>(config.limits.keepalive_interval)
           .count());
   ack.options.qos_ceiling = config.qos_ceiling;
-  std::vector<std::byte> reply(kHelloBytes);
+  std::array<std::byte, kHelloBytes> reply;  // Not initialised, as above.
   const auto size = encode_hello_ack(ack, config.grease ? Grease::yes : Grease::no, reply);
   VALKYRIE_ASSERT(size.has_value());
   push_control(FrameType::hello_ack, 0, 0, {}, Body(reply).first(*size));
@@ -90,7 +92,10 @@ void SessionCore::take_options(const HelloOptions& options) {
   peer.agent = options.agent;
   peer.node_id = options.node_id;
   peer_stream_credit_ = options.stream_credit_bytes;
-  peer_connection_credit_ = options.connection_credit_bytes;
+  // Its frame limit, and never more than it grants at least of its connection window.
+  body_max_ =
+      std::min(options.frame_body_bytes,
+               static_cast<std::uint32_t>(options.connection_credit_bytes / 4 * 3 - kHeaderBytes));
   connection_send_granted_ = options.connection_credit_bytes;
   output.add_connection_credit(options.connection_credit_bytes);
   local_id_max_ = options.streams * 2 - (role == Role::dialer && options.streams > 0 ? 1 : 0);

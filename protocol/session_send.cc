@@ -45,13 +45,6 @@ std::uint16_t SessionCore::lane_of(const Stream& stream, std::uint8_t qos) {
   return output.lane_for(qos);
 }
 
-// The longest body the peer takes: its frame limit, and never more than it grants at least of its
-// connection window.
-std::uint32_t SessionCore::body_max() const {
-  const auto window = static_cast<std::uint32_t>(peer_connection_credit_ / 4 * 3 - kHeaderBytes);
-  return std::min(peer.frame_body_bytes_max, window);
-}
-
 // The longest payload of a frame of this class: while there are critical ones, the others are cut
 // so that these need not wait long.
 std::size_t SessionCore::part_max(std::uint8_t qos) const {
@@ -226,7 +219,7 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   const std::uint64_t size = kHeaderBytes + body;
   std::uint64_t& account = waiting_account(message.relayed);
   const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes);
-  if (!stream.waiting && body <= body_max() && message.payload.size() <= part_max(header.qos) &&
+  if (!stream.waiting && body <= body_max_ && message.payload.size() <= part_max(header.qos) &&
       stream.send_used + size <= stream.send_allowed &&
       queued + size <= output_max(message.relayed)) {
     push_frame(stream, header, message.metadata, message.payload);
@@ -327,7 +320,7 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
     const std::uint64_t credit = stream.send_allowed - stream.send_used;
     if (credit < overhead + std::min<std::uint64_t>(left, kPartBytesMin)) return false;
     const std::size_t size = std::min<std::uint64_t>(
-        {left, body_max() - metadata, credit - overhead, part_max(message.qos)});
+        {left, body_max_ - metadata, credit - overhead, part_max(message.qos)});
     const bool whole = size == left;
     FrameHeader header{
         .type = message.type, .qos = message.qos, .correlation = message.correlation};

@@ -45,8 +45,7 @@ void SessionCore::on_deadline(Instant now) {
   if (now >= ping_at_ + peer.keepalive_interval) {
     ping_at_ = now;
     ping(kKeepaliveToken);
-    // An idle session holds no memory for input.
-    if (partial_.empty()) partial_.shrink_to_fit();
+    give_memory_back();
   }
   if (blocked_since_ && now >= *blocked_since_ + config.limits.stall_timeout) {
     close(CloseCode::slow_peer, "nothing was read for too long");
@@ -66,6 +65,15 @@ void SessionCore::ping(std::uint64_t token) {
   std::array<std::byte, PingBody::kBytes> body;
   PingBody{token}.encode(body);
   push_control(FrameType::ping, 0, 0, {}, body);
+}
+
+// A session that was busy and is idle now costs what one costs that never was.
+void SessionCore::give_memory_back() {
+  if (partial_.empty()) partial_.shrink_to_fit();
+  output.give_memory_back();
+  streams.give_memory_back();
+  if (outgoing.size() == 0) outgoing = {};
+  if (incoming.size() == 0) incoming = {};
 }
 
 // Puts a stream that waits for credit at the end of the list of those. What the owner sends comes

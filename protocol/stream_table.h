@@ -59,6 +59,7 @@ struct Stream {
   EventType final_event = EventType::stream_closed;
   CloseCode final_code = CloseCode::none;
   bool final_local = false;
+  Outcome final_outcome = Outcome::not_executed;
 
   std::uint64_t user = 0;
   // Sending, in bytes since the start.
@@ -132,6 +133,10 @@ class StreamTable {
   void erase(std::uint32_t slot) {
     slots_[slot] = Stream{};
     free_.push_back(slot);
+  }
+  // Lets go of memory when no slot is in use.
+  void give_memory_back() {
+    if (free_.size() == slots_.size()) *this = {};
   }
   // The stream in a slot. Invalid after the next insert().
   [[nodiscard]] Stream& operator[](std::uint32_t slot) { return slots_[slot]; }

@@ -68,7 +68,7 @@ std::string_view to_string(const CloseReason& reason) {
 }
 
 Connection::Connection(Reactor& reactor, Socket socket, Role role,
-                       const protocol::SessionConfig& config, protocol::BufferPool& pool,
+                       protocol::SharedSessionConfig config, protocol::BufferPool& pool,
                        ConnectionHandler& handler, const ConnectionOptions& options,
                        HalfOpenConnections* half_open)
     : reactor_(reactor),
@@ -80,7 +80,7 @@ Connection::Connection(Reactor& reactor, Socket socket, Role role,
       phase_(role == Role::acceptor ? Phase::door : Phase::open),
       credentials_(transport::peer_credentials(socket.fd())),
       peer_name_(name_peer(socket.fd(), credentials_)),
-      session_(role, config, pool, reactor.now()),
+      session_(role, std::move(config), pool, reactor.now()),
       socket_(reactor, std::move(socket), *this) {
   if (half_open_ != nullptr) half_open_->add(*this);
 }

@@ -87,7 +87,7 @@ class Connection final : private StreamSink, private EndOfTurn {
   // Takes a connected socket. Keeps references to `reactor`, `pool` and `handler`; `half_open` may
   // be nullptr, and is for acceptors.
   Connection(Reactor& reactor, Socket socket, protocol::Role role,
-             const protocol::SessionConfig& config, protocol::BufferPool& pool,
+             protocol::SharedSessionConfig config, protocol::BufferPool& pool,
              ConnectionHandler& handler, const ConnectionOptions& options = {},
              HalfOpenConnections* half_open = nullptr);
   ~Connection() override;

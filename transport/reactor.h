@@ -72,6 +72,8 @@ class EndOfTurn {
 
  protected:
   virtual ~EndOfTurn();
+  // Whether on_end_of_turn() is still to come.
+  [[nodiscard]] bool queued() const { return link_ != nullptr; }
 
  private:
   friend class Reactor;

@@ -37,9 +37,9 @@ std::size_t memory_of(pid_t process) {
   return 0;
 }
 
-TEST(Memory, of_an_idle_session_is_a_few_kilobytes) {
+TEST(Memory, of_an_idle_session_is_about_two_kilobytes) {
   if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator has sizes of its own";
-  constexpr std::size_t kBytesMax = 4 * 1024;
+  constexpr std::size_t kBytesMax = 2 * 1024 + 256;  // The target is 2 KiB; heaps differ.
   rlimit limit{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
   limit.rlim_cur = limit.rlim_max;

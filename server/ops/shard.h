@@ -96,7 +96,7 @@ class Shard final : private transport::AcceptHandler,
   transport::Reactor& reactor_;
   protocol::BufferPool pool_;
   transport::HalfOpenConnections half_open_;
-  protocol::SessionConfig session_config_;
+  protocol::SharedSessionConfig session_config_;
   transport::ConnectionOptions connection_options_;
   std::vector<std::unique_ptr<Peer>> peers_;  // Each knows its place.
   NodeShard node_;

@@ -104,8 +104,9 @@ class Router {
   // attach().
   void add_local(const LocalServiceInfo& info, LocalService* service);
 
-  // Takes part in a session, which must live until detach(). `address` is for people, `identity`
-  // the value of IDENTITY (empty: unknown); `owner` comes back from next_dirty().
+  // Takes part in a session, which must live until detach(), as must the text of `address`, which
+  // is for people. `identity` is the value of IDENTITY (empty: unknown); `owner` comes back from
+  // next_dirty().
   ConnectionId attach(protocol::Session& session, std::string_view address,
                       std::string_view identity, void* owner, protocol::Instant now);
   // Handles an event of the session. REQUIRES: every event of the session comes here, in order.

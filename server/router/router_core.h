@@ -233,9 +233,10 @@ class RouterCore final : private LocalPort {
   void pass_end(StreamEnd& from, Bytes metadata);
   void pass_reset(StreamEnd& from, CloseCode code, std::string_view text);
   void pass_closed(StreamEnd& from);
+  void give_back(const StreamEnd& end, std::uint32_t bytes);
   void pass_credit(StreamEnd& from, std::uint32_t bytes);
-  void take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
-                 std::uint32_t cost);
+  [[nodiscard]] bool take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
+                               std::uint32_t cost);
   void take_end(StreamEnd& to, Bytes metadata);
   void take_reset(StreamEnd& to, CloseCode code, std::string_view text);
   void take_closed(StreamEnd& to);

@@ -181,8 +181,9 @@ void RouterCore::on_flushed(const Event& event) {
   if (tag_of(event.cookie) == Tag::stream) {
     StreamEnd* end = ends_.find(id_of(event.user));
     if (end == nullptr) return;
-    --end->waiting;
-    return pass_credit(*end, static_cast<std::uint32_t>(id_of(event.cookie)));
+    const auto bytes = static_cast<std::uint32_t>(id_of(event.cookie));
+    end->waiting -= bytes;
+    return pass_credit(*end, bytes);
   }
   Call* call = calls_.find(id_of(event.cookie));
   if (call == nullptr) return;

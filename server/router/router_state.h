@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/registry/service.h"
@@ -25,7 +26,7 @@ enum class Tag : std::uint8_t { none, binding, upstream, stream, call };
 struct Connection {
   protocol::Session* session = nullptr;
   void* owner = nullptr;
-  std::string address;
+  std::string_view address;  // Borrowed.
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
   bool dirty = false;                    // In the list of next_dirty().
@@ -184,7 +185,7 @@ struct StreamEnd {
   std::unique_ptr<ServiceEnd> local;       // Of a service.
   std::uint32_t other_shard = 0;
   std::uint32_t stream = 0;   // Of caller and instance.
-  std::uint32_t waiting = 0;  // Messages that wait in the session.
+  std::uint32_t waiting = 0;  // Bytes that wait in the session.
   Kind kind = Kind::caller;
   bool to_service = false;   // Of a caller: the other end is a local service.
   bool mid_message = false;  // The last part sent has MORE.

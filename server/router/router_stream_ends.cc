@@ -18,6 +18,8 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
                        event.qos, event.more, event.cost);
     case EventType::end:
       if (end.opening) return hold(end, event);
+      // What is dropped of what waits has left.
+      if (end.kind == StreamEnd::Kind::instance) pass_credit(end, end.waiting);
       pass_end(end, onward(event.metadata));
       if (end.kind == StreamEnd::Kind::instance) on_instance_ended(end);
       return;
@@ -81,15 +83,11 @@ void RouterCore::finish(StreamEnd& end, const Event& event) {
 
 void RouterCore::pass_data(StreamEnd& from, const Message& message, std::uint8_t qos, bool more,
                            std::uint32_t cost) {
-  if (from.other == 0) {
-    // The call is over, and what its caller still sends is not looked at.
-    if (Connection* connection = touch(from.connection)) {
-      connection->session->consume(from.stream, cost);
-    }
-    return;
-  }
+  // Once the call is over, what its caller still sends is not looked at.
+  if (from.other == 0) return give_back(from, cost);
   if (from.other_shard == config_.shard) {
-    return take_data(*ends_.find(from.other), message, qos, more, cost);
+    if (!take_data(*ends_.find(from.other), message, qos, more, cost)) give_back(from, cost);
+    return;
   }
   ShardMessage data = letter(Type::stream_data, from.other);
   data.lane = from.id;
@@ -100,13 +98,15 @@ void RouterCore::pass_data(StreamEnd& from, const Message& message, std::uint8_t
   post(from.other_shard, std::move(data));
 }
 
-void RouterCore::take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
+// False if the bytes went nowhere: their sender gets its credit back.
+bool RouterCore::take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
                            std::uint32_t cost) {
   if (to.kind == StreamEnd::Kind::service) {
-    return take_service_data(to, message.payload, qos, more, cost);
+    take_service_data(to, message.payload, qos, more, cost);
+    return true;
   }
   Connection* connection = touch(to.connection);
-  if (connection == nullptr) return;
+  if (connection == nullptr) return false;
   protocol::Session& session = *connection->session;
   const auto sent = session.send_data(to.stream,
                                       {.metadata = message.metadata,
@@ -117,15 +117,25 @@ void RouterCore::take_data(StreamEnd& to, const Message& message, std::uint8_t q
                                       more);
   if (sent) {
     to.mid_message = more;
-    if (!sent->waiting) return pass_credit(to, cost);
-    ++to.waiting;
-    return;
+    if (sent->waiting) {
+      to.waiting += cost;
+    } else {
+      pass_credit(to, cost);
+    }
+    return true;
   }
   // Any other error means that the stream is over, which an event is about to say.
   if (sent.error() == SendError::queue_full) {
     session.reset(to.stream, CloseCode::slow_peer, "too many bytes wait for the peer");
   } else if (sent.error() == SendError::too_large) {
     session.reset(to.stream, CloseCode::too_large, "longer than the peer accepts");
+  }
+  return false;
+}
+
+void RouterCore::give_back(const StreamEnd& end, std::uint32_t bytes) {
+  if (Connection* connection = touch(end.connection)) {
+    connection->session->consume(end.stream, bytes);
   }
 }
 
@@ -194,9 +204,7 @@ void RouterCore::pass_credit(StreamEnd& from, std::uint32_t bytes) {
 
 void RouterCore::take_credit(StreamEnd& to, std::uint32_t bytes) {
   if (to.kind == StreamEnd::Kind::service) return take_service_credit(to, bytes);
-  if (Connection* connection = touch(to.connection)) {
-    connection->session->consume(to.stream, bytes);
-  }
+  give_back(to, bytes);
 }
 
 }  // namespace valkyrie::router

@@ -225,9 +225,7 @@ void RouterCore::close_opening(StreamEnd& end) {
   const std::unique_ptr<Opening> opening = std::move(end.opening);
   table_.release(*opening->service);
   for (Piece& piece : opening->pieces) {
-    if (Connection* connection = touch(end.connection)) {
-      connection->session->consume(end.stream, piece.cost);
-    }
+    give_back(end, piece.cost);
     reuse(std::move(piece.body));
   }
 }
@@ -254,8 +252,11 @@ void RouterCore::on_stream_message(std::uint32_t from, ShardMessage& message) {
   const Bytes payload = message.body.payload();
   switch (message.type) {
     case Type::stream_data:
-      return take_data(*end, {.metadata = message.body.metadata(), .payload = payload}, message.qos,
-                       message.more, message.bytes);
+      if (!take_data(*end, {.metadata = message.body.metadata(), .payload = payload}, message.qos,
+                     message.more, message.bytes)) {
+        owe(from, Type::stream_credit, message.lane, 0, message.bytes);
+      }
+      return;
     case Type::stream_end:
       return take_end(*end, message.body.metadata());
     case Type::stream_reset:

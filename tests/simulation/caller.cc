@@ -80,6 +80,7 @@ void Caller::forget(std::uint32_t stream) {
 }
 
 void Caller::on_program_event(const protocol::Event& event) {
+  if (on_stream_event(event)) return;
   switch (event.type) {
     case EventType::response:
       around_.trace.line(now(), "{}: call {} answered, {} bytes", number(), event.cookie,
@@ -106,12 +107,16 @@ void Caller::on_program_event(const protocol::Event& event) {
 }
 
 std::optional<Instant> Caller::deadline() const {
-  if (deadlines_.empty()) return std::nullopt;
-  return deadlines_.begin()->first;
+  std::optional<Instant> next = stream_deadline();
+  if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next)) {
+    next = deadlines_.begin()->first;
+  }
+  return next;
 }
 
 // The caller's own timer rules: it gives the call up.
 void Caller::on_deadline() {
+  on_stream_deadline();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now()) {
     const CallId id = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());

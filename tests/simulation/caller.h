@@ -1,18 +1,19 @@
-// A client program of a world: calls, cancels, ends and resets its streams, reads late.
+// A client program of a world: calls, cancels, ends and resets its streams, reads late; and opens
+// streams, as the streamer it is.
 #pragma once
 
 #include <map>
 #include <string>
 #include <utility>
 
-#include "tests/simulation/program.h"
+#include "tests/simulation/streamer.h"
 
 namespace valkyrie::simulation {
 
 // See the top of the file.
-class Caller final : public WorldProgram {
+class Caller final : public Streamer {
  public:
-  using WorldProgram::WorldProgram;
+  using Streamer::Streamer;
 
   // Calls, or notifies; whether the session took it.
   bool call(const Ask& ask);

@@ -13,6 +13,7 @@
 
 #include "tests/simulation/job_book.h"
 #include "tests/simulation/ledger.h"
+#include "tests/simulation/stream_book.h"
 #include "tests/simulation/trace.h"
 #include "tests/simulation/virtual_network.h"
 
@@ -23,6 +24,7 @@ struct Surroundings {
   VirtualNetwork& network;
   Ledger& ledger;
   JobBook& jobs;
+  StreamBook& streams;
   const Trace& trace;
   bool patient = false;  // Nobody stalls or vanishes here, so nobody may be given up for it.
 };

@@ -205,6 +205,7 @@ void Responder::on_program_event(const protocol::Event& event) {
       event.stream != 0 && mine != registrations_.end()) {
     return on_registry_event(mine->second, event);
   }
+  if (on_stream_event(event)) return;
   switch (event.type) {
     case EventType::stream_opened:
       targets_[event.stream] = event.metadata.service().value_or(std::string_view());

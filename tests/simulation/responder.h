@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/simulation/program.h"
+#include "tests/simulation/streamer.h"
 
 namespace valkyrie::simulation {
 
@@ -32,9 +32,9 @@ struct Registration {
 };
 
 // See the top of the file.
-class Responder final : public WorldProgram {
+class Responder final : public Streamer {
  public:
-  using WorldProgram::WorldProgram;
+  using Streamer::Streamer;
 
   // Registers an instance.
   void serve(std::string service, std::string instance, std::uint32_t concurrency = 0);

@@ -126,6 +126,20 @@ TEST_P(RoutedStream, a_status_of_the_service_ends_the_call_whatever_the_client_s
   EXPECT_EQ(service->last().messages.size(), 0U);
 }
 
+// Found by the simulator: the credit of what waited for the instance was lost, and its caller stood
+// still before its END.
+TEST_P(RoutedStream, what_waits_for_an_instance_that_ends_is_taken_back) {
+  const std::uint32_t stream = open();
+  service->consume = false;
+  for (int i = 0; i < 400; ++i) client->send(stream, std::string(1'000, 'x'));
+  client->end(stream);
+  network.run();
+  service->end(service->last_opened);
+  network.run();
+  EXPECT_EQ(service->last().resets, 1) << "more waits than it ever took";
+  EXPECT_TRUE(client->streams[stream].closed);
+}
+
 TEST_P(RoutedStream, an_end_in_the_middle_of_a_message_resets_what_is_open_towards_the_instance) {
   const std::uint32_t stream = open();
   client->send(stream, "first half", /*more=*/true);

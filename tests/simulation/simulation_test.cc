@@ -53,6 +53,9 @@ std::string live_through(const WorldOptions& options, WorldCounts& sum) {
     sum.not_executed += counts.not_executed;
     sum.connections += counts.connections;
     sum.damaged += counts.damaged;
+    sum.streams += counts.streams;
+    sum.streams_ok += counts.streams_ok;
+    sum.messages += counts.messages;
     sum.jobs += counts.jobs;
     sum.jobs_succeeded += counts.jobs_succeeded;
     sum.log_bytes += counts.log_bytes;
@@ -78,15 +81,17 @@ TEST(Simulation, every_promise_holds_in_every_world) {
     ADD_FAILURE() << "seed " << seed << ": " << broken << "\nreplay with " << replay_command(seed);
   }
   fmt::print(
-      "{} worlds: {} connections; {} calls, {} ok, {} not executed, {} unknown; {} jobs, "
-      "{} succeeded, {} bytes of logs\n",
-      settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe, sum.jobs,
-      sum.jobs_succeeded, sum.log_bytes);
+      "{} worlds: {} connections; {} calls, {} ok, {} not executed, {} unknown; {} streams, {} ok, "
+      "{} messages; {} jobs, {} succeeded, {} bytes of logs\n",
+      settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe, sum.streams,
+      sum.streams_ok, sum.messages, sum.jobs, sum.jobs_succeeded, sum.log_bytes);
   // Worlds in which nothing happens prove nothing.
   if (settings.seeds < kSeedsDefault || failures > 0) return;
   EXPECT_GT(sum.ok, settings.seeds * 10);
   EXPECT_GT(sum.not_executed, settings.seeds);
   EXPECT_GT(sum.maybe, settings.seeds / 10);
+  EXPECT_GT(sum.streams_ok, settings.seeds);
+  EXPECT_GT(sum.messages, settings.seeds * 10);
   EXPECT_GT(sum.jobs_succeeded, settings.seeds / 10);
 }
 

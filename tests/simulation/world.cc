@@ -134,6 +134,7 @@ Caller& World::start_caller() {
 Responder& World::start_responder() {
   responders_.push_back(&add_program<Responder>("a service"));
   responders_.back()->manner = draw_manner();
+  responders_.back()->moody = perils_.manners;
   return *responders_.back();
 }
 
@@ -182,6 +183,7 @@ WorldCounts World::run() {
     step();
     if (perils_.drain && i == steps / 2) drain_node();
     ledger_.check_progress(network_.now, kSteadyPatience);
+    check_memory();
     check_queues();
   }
   heal();
@@ -203,6 +205,11 @@ WorldCounts World::count() const {
     if (call.code == protocol::StatusCode::ok) ++counts.ok;
     if (call.outcome == protocol::Outcome::maybe_executed) ++counts.maybe;
     if (call.outcome == protocol::Outcome::not_executed) ++counts.not_executed;
+  }
+  for (const StreamRecord& stream : streams_.streams()) {
+    ++counts.streams;
+    if (stream.status == protocol::StatusCode::ok) ++counts.streams_ok;
+    counts.messages += stream.up.got + stream.down.got;
   }
   counts.jobs = book_.jobs().size();
   for (const JobTruth& job : book_.jobs()) {

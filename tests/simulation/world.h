@@ -46,6 +46,9 @@ struct WorldCounts {
   std::uint64_t ok = 0;
   std::uint64_t maybe = 0;         // Ended with an unknown outcome.
   std::uint64_t not_executed = 0;  // Ended, and no service ever saw them.
+  std::uint64_t streams = 0;
+  std::uint64_t streams_ok = 0;
+  std::uint64_t messages = 0;  // That came on them.
   std::uint64_t jobs = 0;
   std::uint64_t jobs_succeeded = 0;
   std::uint64_t log_bytes = 0;  // That submitters got.
@@ -84,7 +87,7 @@ class World {
   Surroundings surroundings() {
     // A service that is slow to answer holds up the streams of those that wait for it, too.
     const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners;
-    return {network_, ledger_, book_, trace_, patient};
+    return {network_, ledger_, book_, streams_, trace_, patient};
   }
 
   jobs::JobPlaneOptions job_options();
@@ -114,6 +117,8 @@ class World {
   void call(Caller& caller);
   void call_steady();
   void act_on_jobs();
+  void act_on_streams();
+  void check_memory();
   WorldProgram& any_program();
   void replace(WorldProgram& program);
   std::uint32_t draw_bytes();
@@ -135,6 +140,7 @@ class World {
   Trace trace_;
   Ledger ledger_;
   JobBook book_;
+  StreamBook streams_;
   jobs::JobServices jobs_;
   const std::shared_ptr<const registry::ServiceRules> rules_;
   const registry::ServiceSettings settings_;  // Of services that meet peril.

@@ -42,6 +42,9 @@ void World::heal() {
   }
   network_.run_for(kFindingOut);
   for (const auto& program : programs_) {
+    if (auto* streamer = dynamic_cast<Streamer*>(program.get()); streamer != nullptr) {
+      if (!streamer->closed()) streamer->finish_all();
+    }
     auto* responder = dynamic_cast<Responder*>(program.get());
     if (responder == nullptr || responder->closed()) continue;
     responder->check_told();
@@ -51,7 +54,19 @@ void World::heal() {
   network_.run_for(kHealing);
 }
 
+// What the node holds of what a peer sent is bounded, whatever becomes of it.
+void World::check_memory() {
+  for (const auto& wire : network_.wires()) {
+    if (wire->cut) continue;
+    // One message of a call is stored whole, and the steady ones are held to other limits.
+    const std::uint64_t most = std::max(network_.node_config.limits.held_bytes_max,
+                                        protocol::SessionLimits{}.held_bytes_max);
+    require(wire->far.held_bytes() <= most, "the node holds {} bytes", wire->far.held_bytes());
+  }
+}
+
 void World::check_idle() {
+  streams_.check_all_over();
   ledger_.check_all_over();
   ledger_.check_progress(network_.now, Duration::zero());
   for (const auto& program : programs_) {
@@ -158,12 +173,12 @@ void World::check_empty() {
   for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
     const router::RouterCensus census = network_.router_of(i).census();
     require(census.connections == 0 && census.bindings == 0 && census.lanes == 0 &&
-                census.upstreams == 0 && census.calls == 0 && census.streams == 0 &&
+                census.upstreams == 0 && census.calls == 0 && census.stream_ends == 0 &&
                 census.instances == 0,
             "shard {} keeps {} connections, {} bindings, {} lanes, {} upstreams, {} calls, "
             "{} streams, {} instances",
             i, census.connections, census.bindings, census.lanes, census.upstreams, census.calls,
-            census.streams, census.instances);
+            census.stream_ends, census.instances);
     require(census.services == kOwnServices, "shard {} keeps {} services", i, census.services);
   }
   require(network_.shard(0).registry().catalog().size() == 0, "the catalog keeps {} instances",

@@ -7,7 +7,7 @@
 
 namespace valkyrie::simulation {
 void World::step() {
-  switch (pick(10)) {
+  switch (pick(13)) {
     case 0:
       act_on(*responders_[pick(responders_.size())]);
       break;
@@ -23,6 +23,11 @@ void World::step() {
     case 4:
     case 5:
       act_on_jobs();
+      break;
+    case 6:
+    case 7:
+    case 8:
+      act_on_streams();
       break;
     default:
       for (std::uint64_t i = pick(6); i > 0; --i) call(*callers_[pick(callers_.size())]);
@@ -205,6 +210,25 @@ bool World::is_served(std::string_view service) const {
       return entry.second.service == service && entry.second.confirmed;
     });
   });
+}
+
+// Opens streams, says something on some, leaves others.
+void World::act_on_streams() {
+  Caller& caller = *callers_[pick(callers_.size())];
+  if (caller.closed()) return;
+  if (perils_.giving_up && chance(8)) return caller.abandon_any();
+  for (std::uint64_t i = pick(3); i > 0; --i) {
+    StreamAsk ask{.target = service_name(pick(kServices))};
+    ask.qos = static_cast<std::uint8_t>((2 + pick(3)) << 5U | pick(32));
+    if (perils_.giving_up && chance(3)) ask.deadline = Duration(1ms) * (1 + pick(2000));
+    if ((perils_.flaps || perils_.deaths) && chance(4)) {
+      ask.options = protocol::kStreamOptionWait;
+      ask.deadline = Duration(1ms) * (1 + pick(2000));
+    }
+    ask.must_succeed = calm() && is_served(ask.target);
+    caller.open(ask);
+  }
+  for (std::uint64_t i = pick(12); i > 0; --i) caller.talk(draw_bytes());
 }
 
 void World::call_steady() {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 
@@ -34,6 +35,7 @@ void print_result_json(const LoadOptions& options, const LoadResult& result) {
                           {"seconds", result.seconds},
                           {"loop", options.rate > 0 ? "open" : "closed"},
                           {"connections", options.connections},
+                          {"loops", std::min(options.loops, options.connections)},
                           {"depth", options.depth},
                           {"size", options.size},
                           {"histogram", json::parse(latency.to_json())}});
@@ -126,6 +128,8 @@ void add_bench(CLI::App& app, Context& context) {
   call->add_option("TARGET", options->target, "service/method")->required();
   call->add_option("--connections", options->connections, "Connections (default 1)")
       ->check(CLI::Range(1, 4096));
+  call->add_option("--loops", options->loops, "Threads that the connections share (default 1)")
+      ->check(CLI::Range(1, 64));
   call->add_option("--depth", options->depth, "Calls in flight on each (default 1)")
       ->check(CLI::Range(1, 4096));
   call->add_option("--size", options->size, "Bytes of payload (default 64)")

@@ -8,8 +8,9 @@
 
 namespace valkyrie::tools {
 
-std::expected<Client, int> connect(const Globals& globals) {
+std::expected<Client, int> connect(const Globals& globals, Loop* loop) {
   ClientOptions options;
+  options.loop = loop;
   options.agent = "valkyrie-cli";
   if (!globals.verbose) options.log = [](std::string_view) {};
   auto client = Client::connect(Address(globals.node), std::move(options));

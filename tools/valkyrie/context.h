@@ -40,8 +40,9 @@ struct Context {
   std::function<int()> run;
 };
 
-// Connects as the global options say. The error is printed; the exit code is the error value.
-[[nodiscard]] std::expected<Client, int> connect(const Globals& globals);
+// Connects as the global options say, on `loop` if there is one. The error is printed; the exit
+// code is the error value.
+[[nodiscard]] std::expected<Client, int> connect(const Globals& globals, Loop* loop = nullptr);
 
 // Prints "error: TEXT" to standard error.
 void print_error(std::string_view text);

@@ -1,10 +1,12 @@
 #include "tools/valkyrie/load_generator.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 namespace valkyrie::tools {
@@ -30,6 +32,26 @@ struct Window {
   std::uint64_t begin_ns = 0;
   std::uint64_t end_ns = 0;
 };
+
+// A loop and its thread, for the clients of several lanes. They end before it.
+class LoopThread {
+ public:
+  explicit LoopThread(Loop loop) : loop_(std::move(loop)), thread_([this] { loop_.run(); }) {}
+  LoopThread(const LoopThread&) = delete;
+  LoopThread& operator=(const LoopThread&) = delete;
+  ~LoopThread() {
+    loop_.stop();
+    thread_.join();
+  }
+
+  [[nodiscard]] Loop& loop() { return loop_; }
+
+ private:
+  Loop loop_;
+  std::thread thread_;
+};
+
+using Loops = std::vector<std::unique_ptr<LoopThread>>;
 
 // The calls of one connection. Its members belong to the client's loop, but for what is atomic.
 class Lane {
@@ -105,13 +127,21 @@ void pace(const LoadOptions& options, const Window& window, Lanes& lanes, LoadRe
   }
 }
 
-}  // namespace
+std::expected<Loops, int> start_loops(std::uint32_t count) {
+  Loops loops;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    auto loop = Loop::create();
+    if (!loop) return std::unexpected(report(loop.error()));
+    loops.push_back(std::make_unique<LoopThread>(std::move(*loop)));
+  }
+  return loops;
+}
 
-std::expected<LoadResult, int> generate_load(const Globals& globals, const LoadOptions& options) {
-  Window window;
+std::expected<Lanes, int> open_lanes(const Globals& globals, const LoadOptions& options,
+                                     Loops& loops, const Window& window) {
   Lanes lanes;
   for (std::uint32_t i = 0; i < options.connections; ++i) {
-    auto client = connect(globals);
+    auto client = connect(globals, &loops[i % loops.size()]->loop());
     if (!client) return std::unexpected(client.error());
     // The first call binds, and tells at once what would fail a million times.
     const auto probe =
@@ -119,6 +149,18 @@ std::expected<LoadResult, int> generate_load(const Globals& globals, const LoadO
     if (!probe) return std::unexpected(report(probe.error()));
     lanes.push_back(std::make_unique<Lane>(std::move(*client), options, window));
   }
+  return lanes;
+}
+
+}  // namespace
+
+std::expected<LoadResult, int> generate_load(const Globals& globals, const LoadOptions& options) {
+  Window window;
+  auto loops = start_loops(std::min(options.loops, options.connections));
+  if (!loops) return std::unexpected(loops.error());
+  auto opened = open_lanes(globals, options, *loops, window);
+  if (!opened) return std::unexpected(opened.error());
+  Lanes& lanes = *opened;
   LoadResult result;
   const std::uint64_t start = now_ns();
   window.begin_ns = start + static_cast<std::uint64_t>(options.warmup.count());

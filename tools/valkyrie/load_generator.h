@@ -15,6 +15,7 @@ struct LoadOptions {
   std::string target;
   CallOptions call{};
   std::uint32_t connections = 1;
+  std::uint32_t loops = 1;  // Threads that the connections share; no more than connections.
   std::uint32_t depth = 1;  // Calls in flight on each connection; with a rate: at most.
   std::size_t size = 64;    // Bytes of payload.
   Duration time = std::chrono::seconds(10);

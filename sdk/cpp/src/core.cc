@@ -12,8 +12,6 @@
 namespace valkyrie::detail {
 namespace {
 
-// A turn that takes longer keeps all other callbacks waiting: it is logged.
-constexpr protocol::Duration kSlowTurn = std::chrono::milliseconds{100};
 // A connection that lived shorter counts as a failure for the backoff.
 constexpr protocol::Duration kStable = std::chrono::seconds{1};
 constexpr std::uint32_t kFailuresCounted = 16;
@@ -25,12 +23,9 @@ std::uint64_t random_seed() {
 
 }  // namespace
 
-thread_local Core* Core::current_ = nullptr;
-
-Core::Core(std::unique_ptr<transport::Reactor> reactor, std::vector<Candidate> addresses,
-           ClientOptions options)
+Core::Core(std::shared_ptr<EventLoop> loop, std::vector<Candidate> addresses, ClientOptions options)
     : options_(std::move(options)),
-      reactor_(std::move(reactor)),
+      loop_(std::move(loop)),
       slab_(*this),
       caller_(*this),
       streams_(*this),
@@ -57,15 +52,26 @@ void CoreRelease::operator()(Core* core) const noexcept { core->release_token();
 Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) {
   auto addresses = candidates(address);
   if (!addresses) return std::unexpected(std::move(addresses.error()));
-  auto reactor = transport::Reactor::create();
-  if (!reactor) {
-    return fail(StatusCode::resource_exhausted, reactor.error().message(), Outcome::not_executed);
-  }
   const bool lazy = options.lazy;
-  CoreHandle core(new Core(std::move(*reactor), std::move(*addresses), std::move(options)));
-  {
+  const bool own = options.loop == nullptr;
+  std::shared_ptr<EventLoop> loop;
+  if (own) {
+    auto created = EventLoop::create({});
+    if (!created) return std::unexpected(std::move(created.error()));
+    loop = std::move(*created);
+  } else {
+    loop = std::exchange(options.loop, nullptr)->state();
+  }
+  if (!lazy && loop->turning_here()) {
+    return fail(StatusCode::failed_precondition,
+                "connect() on the loop would wait for ever: set ClientOptions::lazy",
+                Outcome::not_executed);
+  }
+  CoreHandle core(new Core(loop, std::move(*addresses), std::move(options)));
+  loop->reactor().post([raw = core->token().release()] { raw->begin(); });
+  if (own) {
     const BlockedSignals blocked;
-    core->thread_ = std::thread([token = core->token()] { token->run(); });
+    core->thread_ = std::thread([loop] { loop->run_until_empty(); });
   }
   if (lazy) return core;
   if (auto ready = core->await_first_link(); !ready) {
@@ -77,8 +83,9 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
 
 Result<void> Core::await_first_link() {
   std::unique_lock lock(mutex_);
-  const bool known =
-      changed_.wait_for(lock, options_.connect_timeout, [this] { return first_known_; });
+  const bool known = loop_->block_until(
+      lock, changed_, [this] { return first_known_; },
+      transport::monotonic_now() + options_.connect_timeout);
   if (known && first_error_.empty()) return {};
   const std::string tried = known ? first_error_ : dialer_.described() + " (no answer in time)";
   return fail(StatusCode::unavailable,
@@ -94,23 +101,9 @@ void Core::know_first(const std::string& error) {
   changed_.notify_all();
 }
 
-void Core::run() {
-  current_ = this;
+void Core::begin() {
+  loop_->add(*this);
   dialer_.dial();
-  while (!ending_ || !links_.empty()) {
-    reactor_->turn(protocol::Duration{-1});
-    if (!flushes_.empty()) advance_flushes();
-    log_slow_turn();
-  }
-  finish_loop();
-  current_ = nullptr;
-}
-
-void Core::log_slow_turn() {
-  const protocol::Duration took = transport::monotonic_now() - reactor_->now();
-  if (took < kSlowTurn) return;
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-  log(fmt::format("a callback or coroutine kept the loop for {} ms", ms));
 }
 
 void Core::on_end_of_turn() {
@@ -121,27 +114,50 @@ void Core::on_end_of_turn() {
   dialer_.clean();
 }
 
-// What is posted until the gate closes still runs, and ends at once since the core is closing.
-void Core::finish_loop() {
+void Core::ask_after_turn() {
+  if (!std::exchange(after_turn_asked_, true)) loop_->after_turn(*this);
+}
+
+void Core::after_turn() {
+  after_turn_asked_ = false;
+  advance_flushes();
+  // A blocking handler may still wait for what only this loop can end.
+  if (!ending_ || !links_.empty() || !server_.pool_quiet()) return;
+  if (!std::exchange(closing_gate_, true)) return close_gate();
+  if (!past_gate_) return;
+  if (queued()) return ask_after_turn();
+  finish_client();
+}
+
+// What is posted until the gate closes still runs, and ends at once since the core is closing. The
+// one task that passes it runs after them.
+void Core::close_gate() {
   server_.stop_pool();
+  const std::lock_guard lock(mutex_);
+  accepting_ = false;
+  reactor().post([this] {
+    past_gate_ = true;
+    ask_after_turn();
+  });
+}
+
+void Core::finish_client() {
+  over_ = true;
+  loop_->remove(*this);
   {
     const std::lock_guard lock(mutex_);
-    accepting_ = false;
+    tokens_.fetch_add(slab_.live() + server_.alive(), std::memory_order_relaxed);
+    ended_ = true;
+    changed_.notify_all();
   }
-  do {
-    reactor_->turn(protocol::Duration::zero());
-  } while (reactor_->prepare_wait() == protocol::Duration::zero());
-  const std::lock_guard lock(mutex_);
-  tokens_.fetch_add(slab_.live() + server_.alive(), std::memory_order_relaxed);
-  ended_ = true;
-  changed_.notify_all();
+  release_token();
 }
 
 void Core::bury(Incoming& incoming) {
   {
-    // The loop's last turn is short, and until it is over the rest is the loop's.
+    // The client's last turn is short, and until it is over the rest is the loop's.
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return ended_; });
+    loop_->block_until(lock, changed_, [this] { return ended_; });
     incoming.serving->release();
     delete &incoming;
   }
@@ -151,12 +167,12 @@ void Core::bury(Incoming& incoming) {
 bool Core::post(transport::Task task) {
   const std::lock_guard lock(mutex_);
   if (!accepting_) return false;
-  reactor_->post(std::move(task));
+  reactor().post(std::move(task));
   return true;
 }
 
 protocol::Instant Core::now() const {
-  return on_loop() ? reactor_->now() : transport::monotonic_now();
+  return on_loop() ? loop_->reactor().now() : transport::monotonic_now();
 }
 
 void Core::log(std::string_view line) const {
@@ -222,6 +238,7 @@ void Core::on_link_closed(Link& link, std::string_view why) {
   graveyard_.push_back(std::move(*found));
   links_.erase(found);
   at_end_of_turn();
+  if (ending_) ask_after_turn();
   if (stable) dial_failures_ = 0;
   if (link_ != &link) return;
   link_ = nullptr;
@@ -249,7 +266,7 @@ void Core::on_dial_failed(const std::string& why) {
   const Duration bound =
       std::min(options_.backoff_max, options_.backoff_min * (std::int64_t{1} << doublings));
   const auto pause = static_cast<std::int64_t>(static_cast<double>(bound.count()) * random());
-  reactor_->timers().arm(redial_timer_, now() + protocol::Duration{pause});
+  reactor().timers().arm(redial_timer_, now() + protocol::Duration{pause});
 }
 
 std::string Core::node_url() const {
@@ -273,11 +290,14 @@ void Core::begin_flush(Slot& slot) {
         slot, Status(StatusCode::cancelled, "the client is closed", Outcome::not_executed));
   }
   flushes_.push_back({.slot = &slot, .token = 0, .link = nullptr});
+  ask_after_turn();
 }
 
 // After a turn. PING overtakes data that waits in the session, so it goes out when nothing waits
 // any more. A connection that changes meanwhile is asked anew.
 void Core::advance_flushes() {
+  if (flushes_.empty()) return;
+  ask_after_turn();
   if (link_ == nullptr) return;
   const Link& link = *link_;
   const bool clear = !caller_.waiting() && !link.session().has_output();
@@ -309,7 +329,7 @@ void Core::close(Duration grace) {
   std::thread ended;
   {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return ended_; });
+    loop_->block_until(lock, changed_, [this] { return ended_; });
     ended = std::move(thread_);
   }
   if (ended.joinable()) ended.join();
@@ -319,7 +339,7 @@ void Core::begin_close(Duration grace) {
   if (ending_) return;
   closing_ = true;
   server_.drain_all(grace);
-  reactor_->timers().arm(grace_timer_, now() + grace);
+  reactor().timers().arm(grace_timer_, now() + grace);
   if (grace <= Duration::zero()) return end_now();
   check_closing();
 }
@@ -354,6 +374,7 @@ void Core::end_now() {
   link_ = nullptr;
   for (const auto& link : links_) link->session().close(protocol::CloseCode::none);
   at_end_of_turn();
+  ask_after_turn();
 }
 
 }  // namespace valkyrie::detail

@@ -1,4 +1,4 @@
-// The loop of a client and what it owns. Private to this folder.
+// A client on its loop and what it owns. Private to this folder.
 #pragma once
 
 #include <atomic>
@@ -15,6 +15,7 @@
 #include "protocol/buffer_pool.h"
 #include "sdk/cpp/src/caller.h"
 #include "sdk/cpp/src/dialer.h"
+#include "sdk/cpp/src/event_loop.h"
 #include "sdk/cpp/src/link.h"
 #include "sdk/cpp/src/server.h"
 #include "sdk/cpp/src/slot.h"
@@ -29,17 +30,18 @@ namespace valkyrie::detail {
 // tokens, which keep the object alive; only Client ends the loop.
 class Core final : public SlotOwner, private transport::EndOfTurn {
  public:
-  // Starts the loop; with a node at hand, or lazily.
+  // Begins on a loop; with a node at hand, or lazily.
   [[nodiscard]] static Result<CoreHandle> connect(const Address& address, ClientOptions options);
-  Core(std::unique_ptr<transport::Reactor> reactor, std::vector<Candidate> candidates,
-       ClientOptions options);
+  Core(std::shared_ptr<EventLoop> loop, std::vector<Candidate> candidates, ClientOptions options);
   ~Core();
 
   // Any thread.
   [[nodiscard]] CoreHandle token();
   void release_token() noexcept;
-  [[nodiscard]] bool on_loop() const { return current_ == this; }
-  // Runs `task` on the loop, soon. False: the loop has ended, and the task never runs.
+  // False once the client has ended, on its loop too.
+  [[nodiscard]] bool on_loop() const { return loop_->turning_here() && !over_; }
+  [[nodiscard]] const std::shared_ptr<EventLoop>& loop() const { return loop_; }
+  // Runs `task` on the loop, soon. False: the client has ended, and the task never runs.
   bool post(transport::Task task);
   // The present, of the turn on the loop.
   [[nodiscard]] protocol::Instant now() const;
@@ -63,7 +65,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   void assert_may_wait() const;
 
   // All below on the loop.
-  [[nodiscard]] transport::Reactor& reactor() { return *reactor_; }
+  [[nodiscard]] transport::Reactor& reactor() { return loop_->reactor(); }
   [[nodiscard]] protocol::BufferPool& buffers() { return buffers_; }
   [[nodiscard]] Caller& caller() { return caller_; }
   [[nodiscard]] Server& server() { return server_; }
@@ -82,12 +84,12 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   // The session has spoken of a slot for the last time.
   void settle(Slot& slot);
   // Calls Core at the end of the turn.
-  void at_end_of_turn() { reactor_->at_end_of_turn(*this); }
+  void at_end_of_turn() { reactor().at_end_of_turn(*this); }
   void log(std::string_view line) const;
   // Uniform in [0, 1).
   [[nodiscard]] double random();
-  // Names the handler that runs on the loop, for messages about misuse; nullptr for none.
-  void set_handler(const char* name) { handler_ = name; }
+  // See EventLoop.
+  void set_handler(const char* name) { loop_->set_handler(name); }
 
   // From links and the dialer.
   void on_link_ready(Link& link);
@@ -95,6 +97,9 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   void on_link_closed(Link& link, std::string_view why);
   void on_dial_failed(const std::string& why);
   void on_pong(std::uint64_t token);
+  // Calls after_turn() once, when this turn and its output are done.
+  void ask_after_turn();
+  void after_turn();
   // The session takes more than before.
   void on_room();
   void check_closing();
@@ -109,10 +114,11 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   };
 
   void on_end_of_turn() override;
-  void run();
+  void begin();
   void begin_close(Duration grace);
   void end_now();
-  void finish_loop();
+  void close_gate();
+  void finish_client();
   void begin_flush(Slot& slot);
   void advance_flushes();
   void deliver(Slot& slot, Delivery& delivery);
@@ -123,14 +129,11 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   [[nodiscard]] Result<void> await_first_link();
   void redial();
   void know_first(const std::string& error);
-  void log_slow_turn();
-
-  static thread_local Core* current_;
 
   // One of the loop, one of each handle, after the end one of each slot and call still out.
   std::atomic<std::size_t> tokens_{1};
   const ClientOptions options_;
-  std::unique_ptr<transport::Reactor> reactor_;
+  const std::shared_ptr<EventLoop> loop_;
   protocol::BufferPool buffers_;
   SlotSlab slab_;
   Caller caller_;
@@ -150,17 +153,20 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   bool ending_ = false;  // end_now() has run.
   bool was_ready_ = false;
   bool closing_check_posted_ = false;
-  const char* handler_ = nullptr;
+  bool after_turn_asked_ = false;
+  bool closing_gate_ = false;
+  bool past_gate_ = false;  // Nothing is posted any more, and what was has run.
+  bool over_ = false;       // As ended_, for the loop.
   std::uint64_t random_state_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool accepting_ = true;     // Guarded by mutex_, as all below: posts are taken.
-  bool ended_ = false;        // The loop has ended.
+  bool ended_ = false;        // Nothing of this client runs any more.
   bool first_known_ = false;  // The first dial has succeeded or failed.
   std::string first_error_;   // Why it failed.
   std::string node_url_;
-  std::thread thread_;
+  std::thread thread_;  // Of a loop of its own.
 };
 
 }  // namespace valkyrie::detail

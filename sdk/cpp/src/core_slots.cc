@@ -87,7 +87,7 @@ void Core::deliver_ready() {
   }
 }
 
-// The loop has ended: the closure runs on this thread, the only one left that knows of the slot.
+// The client has ended: the closure runs on this thread, the only one left that knows of the slot.
 void Core::deliver_here(Slot& slot) {
   slot.run(slot.closure, &slot.delivery);
   release_elsewhere(slot);
@@ -182,7 +182,7 @@ void Core::assert_may_wait() const {
   std::fprintf(stderr,
                "valkyrie: wait() in %s, on the client's loop, which alone could end it: use "
                "co_await or then()\n",
-               handler_ != nullptr ? handler_ : "a callback or coroutine");
+               loop_->handler() != nullptr ? loop_->handler() : "a callback or coroutine");
   std::abort();
 }
 
@@ -212,8 +212,22 @@ void cancel(Operation& operation) noexcept {
   slot.core.cancel(slot);
 }
 
-void assert_may_wait(const Operation& operation) noexcept {
+Gate::Gate(const Operation& operation) noexcept
+    : loop_(static_cast<const Slot&>(operation).core.loop()) {
   static_cast<const Slot&>(operation).core.assert_may_wait();
+}
+
+Gate::~Gate() = default;
+
+void Gate::open() noexcept {
+  const std::lock_guard lock(mutex_);
+  open_ = true;
+  opened_.notify_one();
+}
+
+void Gate::wait() noexcept {
+  std::unique_lock lock(mutex_);
+  loop_->block_until(lock, opened_, [this] { return open_; });
 }
 
 }  // namespace valkyrie::detail

@@ -10,6 +10,7 @@ thread_local const HandlerPool* HandlerPool::current_ = nullptr;
 
 void HandlerPool::submit(BlockingCall call) {
   const std::lock_guard lock(mutex_);
+  if (stopping_) return;  // What it was given answers that it was dropped.
   queue_.push_back(std::move(call));
   if (queue_.size() > idle_ && threads_.size() < threads_max_) {
     const BlockedSignals blocked;
@@ -18,15 +19,21 @@ void HandlerPool::submit(BlockingCall call) {
   work_.notify_one();
 }
 
-void HandlerPool::stop() {
+void HandlerPool::refuse() {
   std::deque<BlockingCall> dropped;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    dropped.swap(queue_);
-    work_.notify_all();
-  }
-  dropped.clear();
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  dropped.swap(queue_);
+  work_.notify_all();
+}
+
+bool HandlerPool::quiet() const {
+  const std::lock_guard lock(mutex_);
+  return running_ == 0 && queue_.empty();
+}
+
+void HandlerPool::stop() {
+  refuse();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
@@ -41,9 +48,14 @@ void HandlerPool::run() {
     if (queue_.empty()) return;
     BlockingCall call = std::move(queue_.front());
     queue_.pop_front();
+    ++running_;
     lock.unlock();
     call.handler->run(std::move(call.call), call.body, std::move(call.reply));
     call.body = {};
+    lock.lock();
+    if (--running_ > 0 || !stopping_) continue;
+    lock.unlock();
+    on_quiet_();
     lock.lock();
   }
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sdk/cpp/src/core.h"
+#include "sdk/cpp/src/served_stream.h"
 #include "sdk/cpp/src/server.h"
 
 namespace valkyrie {
@@ -91,6 +92,10 @@ void Reply::drop() noexcept {
 }
 
 namespace detail {
+
+Incoming::Incoming(Core& its_core) : core(its_core) {}
+
+Incoming::~Incoming() = default;
 
 void Incoming::release() {
   // Alone, nobody can add a reference: no read-modify-write is needed.

@@ -5,19 +5,21 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 
 #include "protocol/time.h"
+#include "valkyrie/incoming_call.h"
 #include "valkyrie/metadata.h"
-#include "valkyrie/service.h"
 
 namespace valkyrie::detail {
 
 class Core;
 class Link;
+class ServedStream;
 class Serving;
 struct ServedMethod;
 struct Slot;
@@ -26,7 +28,8 @@ struct Slot;
 // constant until the last of them is gone; the rest belongs to the loop or says otherwise.
 class Incoming {
  public:
-  explicit Incoming(Core& its_core) : core(its_core) {}
+  explicit Incoming(Core& its_core);
+  ~Incoming();
   Incoming(const Incoming&) = delete;
   Incoming& operator=(const Incoming&) = delete;
 
@@ -43,6 +46,7 @@ class Incoming {
   std::optional<std::array<std::byte, 25>> trace;
   Metadata metadata;
   std::string idempotency_key;
+  std::unique_ptr<ServedStream> served;  // Of a stream; nullptr: of a request.
 
   // Any thread.
   std::atomic<bool> cancelled{false};

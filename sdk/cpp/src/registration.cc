@@ -91,7 +91,9 @@ std::string Registration::request() const {
   for (const auto& [name, method] : definition_->methods) {
     messages::MethodInfo info;
     info.name = name;
+    info.kind = static_cast<messages::MethodKind>(method.handler->kind());
     info.idempotent = method.options.idempotent;
+    info.large = method.options.large;
     info.timeout_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(method.options.timeout).count());
     request.methods.push_back(std::move(info));

@@ -7,14 +7,11 @@
 
 #include "protocol/assert.h"
 #include "sdk/cpp/src/core.h"
+#include "sdk/cpp/src/served_stream.h"
 #include "sdk/cpp/src/wire.h"
 
 namespace valkyrie::detail {
 namespace {
-
-// A request up to this size gives its credit back when its handler begins; a larger one when it is
-// answered, so that few large calls cannot fill the memory.
-constexpr std::uint32_t kSmallRequest = 16u << 10;
 
 std::string_view without_version(std::string_view service) {
   return service.substr(0, service.find('@'));
@@ -22,7 +19,10 @@ std::string_view without_version(std::string_view service) {
 
 }  // namespace
 
-Server::Server(Core& core) : core_(core), pool_(core.options().handler_threads) {}
+Server::Server(Core& core)
+    : core_(core), pool_(core.options().handler_threads, [&core] {
+        core.post([&core] { core.ask_after_turn(); });
+      }) {}
 
 Server::~Server() {
   while (free_ != nullptr) delete std::exchange(free_, free_->next_free);
@@ -92,20 +92,16 @@ void Server::drain_all(Duration grace) {
 }
 
 void Server::end_all() {
+  pool_.refuse();
   for (const auto& registration : registrations_) {
     registration->end(Status(StatusCode::cancelled, "the client was closed"));
   }
 }
 
 void Server::on_stream_opened(Link& link, const protocol::Event& event) {
-  if (event.kind != protocol::StreamKind::call) {
-    MetadataBuffer buffer;
-    static_cast<void>(link.session().send_end(
-        event.stream,
-        status_metadata(Status(StatusCode::unimplemented, "this client serves unary methods only",
-                               Outcome::not_executed),
-                        buffer)));
-    return;
+  const bool calls = event.kind == protocol::StreamKind::call;
+  if (!calls && event.kind != protocol::StreamKind::stream) {
+    return link.session().reset(event.stream, protocol::CloseCode::feature);
   }
   const std::string_view name = without_version(event.metadata.service().value_or(""));
   auto* serving = new Serving(find(name));
@@ -115,8 +111,61 @@ void Server::on_stream_opened(Link& link, const protocol::Event& event) {
                          .tenant = std::string(identity->tenant)};
   }
   serving->method = find_method(serving->registration.get(), event.metadata);
-  link.session().set_user(event.stream, serving->number());
+  if (calls) return link.session().set_user(event.stream, serving->number());
+  begin_stream(link, event, *serving);
+  serving->release();
 }
+
+// What keeps a call from its handler; OK: nothing.
+Status Server::refusal(const Incoming& incoming, const protocol::Event& event) const {
+  const Registration* registration = incoming.serving->registration.get();
+  if (registration == nullptr) {
+    return Status(StatusCode::unavailable, "this client does not serve it any more",
+                  Outcome::not_executed);
+  }
+  if (incoming.method == nullptr) {
+    return Status(StatusCode::unimplemented,
+                  fmt::format("{} has no method \"{}\"", registration->definition().name,
+                              event.metadata.method().value_or("")),
+                  Outcome::not_executed);
+  }
+  if (incoming.served == nullptr && incoming.method->handler->kind() != HandlerKind::unary) {
+    return Status(StatusCode::unimplemented,
+                  fmt::format("{} is a stream, not a call", incoming.method->full_name),
+                  Outcome::not_executed);
+  }
+  if (incoming.served != nullptr && registration->overrun()) {
+    return Status(StatusCode::resource_exhausted,
+                  fmt::format("{}: handlers of streams that were given up still run",
+                              incoming.method->full_name),
+                  Outcome::not_executed);
+  }
+  if (incoming.deadline && *incoming.deadline <= core_.now()) {
+    return Status(StatusCode::deadline_exceeded, {}, Outcome::not_executed);
+  }
+  return {};
+}
+
+void Server::begin_stream(Link& link, const protocol::Event& event, Serving& serving) {
+  Incoming& incoming = acquire(link, event, serving);
+  incoming.served = std::make_unique<ServedStream>(incoming, link, event.stream);
+  link.session().set_user(event.stream, incoming.served->number());
+  if (const Status refused = refusal(incoming, event); !refused.ok()) {
+    return incoming.served->finish({}, refused);
+  }
+  incoming.served->begin();
+}
+
+void Server::on_stream_over(Incoming& incoming, bool finished) {
+  if (!finished) {
+    // Whoever was refused or had no request has its end: there is a registration.
+    incoming.serving->registration->linger_begins();
+    cancel(incoming);
+  }
+  close_call(incoming);
+}
+
+void Server::on_late_return(Incoming& incoming) { incoming.serving->registration->linger_ends(); }
 
 const ServedMethod* Server::find_method(const Registration* registration,
                                         const protocol::MetadataView& metadata) {
@@ -163,6 +212,7 @@ Incoming& Server::acquire(Link& link, const protocol::Event& event, Serving& ser
 }
 
 void Server::recycle(Incoming& incoming) {
+  incoming.served.reset();
   incoming.serving->release();
   incoming.serving = nullptr;
   incoming.deadline.reset();
@@ -184,31 +234,21 @@ void Server::on_request(Link& link, const protocol::Event& event) {
   if (incoming.cost <= kSmallRequest) {
     link.session().consume(event.stream, std::exchange(incoming.cost, 0));
   }
-  if (serving.registration == nullptr) {
-    answer(incoming, {},
-           Status(StatusCode::unavailable, "this client does not serve it any more",
-                  Outcome::not_executed));
-  } else if (incoming.method == nullptr) {
-    answer(incoming, {},
-           Status(StatusCode::unimplemented,
-                  fmt::format("{} has no method \"{}\"", serving.registration->definition().name,
-                              event.metadata.method().value_or("")),
-                  Outcome::not_executed));
-  } else if (incoming.deadline && *incoming.deadline <= core_.now()) {
-    answer(incoming, {}, Status(StatusCode::deadline_exceeded, {}, Outcome::not_executed));
+  if (const Status refused = refusal(incoming, event); refused.ok()) {
+    run(incoming, event.payload);
   } else {
-    run(incoming, event);
+    answer(incoming, {}, refused);
   }
   incoming.release();
 }
 
-void Server::run(Incoming& incoming, const protocol::Event& event) {
-  if (!incoming.method->handler->blocking()) return run_on_loop(incoming, event.payload);
+void Server::run(Incoming& incoming, BytesView payload) {
+  if (!incoming.method->handler->blocking()) return run_on_loop(incoming, payload);
   incoming.retain();
   incoming.retain();
   pool_.submit({.handler = incoming.method->handler.get(),
                 .call = IncomingCall(&incoming),
-                .body = Bytes::copy(event.payload),
+                .body = Bytes::copy(payload),
                 .reply = Reply(&incoming)});
 }
 
@@ -237,7 +277,9 @@ void Server::on_notify(Link& link, const protocol::Event& event) {
   link.session().consume(event.stream, std::exchange(incoming.cost, 0));
   // Whatever its handler answers, nobody waits for it.
   close_call(incoming);
-  if (incoming.method != nullptr) run(incoming, event);
+  const bool known =
+      incoming.method != nullptr && incoming.method->handler->kind() == HandlerKind::unary;
+  if (known) run(incoming, event.payload);
   incoming.release();
 }
 
@@ -246,6 +288,12 @@ void Server::on_cancel(const protocol::Event& event, bool abandoned) {
   auto& incoming = *reinterpret_cast<Incoming*>(event.cookie);
   incoming.retain();
   if (abandoned && !incoming.over) close_call(incoming);
+  cancel(incoming);
+  incoming.release();
+}
+
+// Tells the handler, and whom it has called, that nobody waits.
+void Server::cancel(Incoming& incoming) {
   incoming.cancelled.store(true, std::memory_order_release);
   std::optional<std::stop_source> stop;
   {
@@ -254,7 +302,6 @@ void Server::on_cancel(const protocol::Event& event, bool abandoned) {
   }
   if (stop) stop->request_stop();
   core_.caller().give_up_children(incoming);
-  incoming.release();
 }
 
 // The call is over for the session.
@@ -266,6 +313,7 @@ void Server::close_call(Incoming& incoming) {
 }
 
 void Server::answer(Incoming& incoming, BytesView body, const Status& status) {
+  if (incoming.served != nullptr) return incoming.served->finish(body, status);
   if (incoming.over) return;
   if (send_answer(incoming, body, status)) return;
   incoming.retain();

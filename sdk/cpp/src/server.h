@@ -57,6 +57,12 @@ class Registration final : public StreamUser, public SlotOwner {
   void begin_drain(Slot* slot, Duration grace);
   void call_begins() { ++in_flight_; }
   void call_ends();
+  // A stream is over and its handler is not.
+  void linger_begins() { ++lingering_; }
+  void linger_ends() { --lingering_; }
+  // Whether streams that were given up have left as many handlers behind as calls may run: callers
+  // that open and reset gain nothing.
+  [[nodiscard]] bool overrun() const { return lingering_ >= definition_->options.in_flight_max; }
   // Ends it at once.
   void end(const Status& status);
   [[nodiscard]] bool over() const { return state_ == State::over; }
@@ -86,6 +92,7 @@ class Registration final : public StreamUser, public SlotOwner {
   std::uint32_t stream_ = 0;
   std::uint32_t failures_ = 0;
   std::uint32_t in_flight_ = 0;
+  std::uint32_t lingering_ = 0;
   std::uint32_t streams_ = 0;  // Of which the session has not spoken for the last time.
   Status why_;                 // What the node's END said.
   Slot* serve_slot_ = nullptr;
@@ -117,6 +124,10 @@ class Serving final : public StreamUser {
 
 class Server {
  public:
+  // A request up to this size gives its credit back when its handler begins; a larger one when it
+  // is answered, so that few large calls cannot fill the memory.
+  static constexpr std::uint32_t kSmallRequest = 16u << 10;
+
   explicit Server(Core& core);
   ~Server();
 
@@ -128,6 +139,13 @@ class Server {
   void on_request(Link& link, const protocol::Event& event);
   void on_notify(Link& link, const protocol::Event& event);
   void on_cancel(const protocol::Event& event, bool abandoned);
+  // Runs the handler of a call.
+  void run(Incoming& incoming, BytesView payload);
+  // A stream is over; `finished` says that its call has its end, else its handler goes on and is
+  // told that nobody waits.
+  void on_stream_over(Incoming& incoming, bool finished);
+  // The handler of a stream that was over has come to its end.
+  static void on_late_return(Incoming& incoming);
   void on_link_ready();
   // Sends the answers that had to wait.
   void advance();
@@ -143,7 +161,9 @@ class Server {
   void sweep();
   // The owner's reference to a registration.
   [[nodiscard]] std::shared_ptr<Registration> share(const Registration& registration) const;
-  // Waits for blocking handlers and lets their threads end.
+  // Whether no blocking handler runs; after end_all() none begins.
+  [[nodiscard]] bool pool_quiet() const { return pool_.quiet(); }
+  // Lets the threads of blocking handlers end.
   void stop_pool() { pool_.stop(); }
   [[nodiscard]] bool on_pool_thread() const { return pool_.on_thread(); }
   // Calls whose handles are out.
@@ -161,9 +181,11 @@ class Server {
   [[nodiscard]] Incoming& acquire(Link& link, const protocol::Event& event, Serving& serving);
   void begin(std::unique_ptr<Service::Definition> definition, Slot& slot);
   [[nodiscard]] std::shared_ptr<Registration> find(std::string_view name) const;
-  void run(Incoming& incoming, const protocol::Event& event);
+  [[nodiscard]] Status refusal(const Incoming& incoming, const protocol::Event& event) const;
+  void begin_stream(Link& link, const protocol::Event& event, Serving& serving);
   void run_on_loop(Incoming& incoming, BytesView payload);
   [[nodiscard]] bool send_answer(Incoming& incoming, BytesView body, const Status& status);
+  void cancel(Incoming& incoming);
   void close_call(Incoming& incoming);
 
   Core& core_;

@@ -110,7 +110,8 @@ struct Slot : Operation {
   protocol::Duration time_limit{};
   transport::Timer timer;
   std::unique_ptr<CallExtras> extras;
-  Bytes payload;  // What does not fit below, or was shared to begin with. Also of writes.
+  Bytes payload;            // What does not fit below, or was shared to begin with. Also of writes.
+  std::size_t backlog = 0;  // Of writes: what it counts for.
   std::uint32_t inline_size = 0;
   std::array<std::byte, kInlineBytes> inline_payload;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <fmt/core.h>
 #include <future>
 #include <unistd.h>
@@ -38,6 +39,10 @@ struct FakeNode::Stream {
   protocol::StreamKind kind = protocol::StreamKind::call;
   bool registered = false;
   std::map<Peer*, std::uint32_t> routes;
+  // Of a stream that is routed: its other half, and the credit owed for what waits to go there.
+  Peer* peer = nullptr;
+  Stream* partner = nullptr;
+  std::deque<std::uint32_t> behind;
 };
 
 struct FakeNode::Peer {
@@ -135,6 +140,12 @@ void FakeNode::on_event(transport::Connection& connection, const protocol::Event
       return on_request(peer, *stream, event);
     case protocol::EventType::data:
       return on_data(peer, *stream, event);
+    case protocol::EventType::flushed:
+      if (stream != nullptr) on_flushed(*stream);
+      return;
+    case protocol::EventType::reset:
+      if (stream != nullptr) on_reset(*stream, event);
+      return;
     case protocol::EventType::end:
       if (stream != nullptr) on_end(peer, *stream, event);  // Else one of ours, to a service.
       return;
@@ -157,8 +168,74 @@ void FakeNode::on_opened(Peer& peer, const protocol::Event& event) {
   stream->method = event.metadata.method().value_or("");
   stream->id = event.stream;
   stream->kind = event.kind;
+  stream->peer = &peer;
+  Stream& added = *stream;
   peer.connection.session().set_user(event.stream, reinterpret_cast<std::uint64_t>(stream.get()));
   peer.streams.push_back(std::move(stream));
+  const bool own = added.service == "fake.Node" || added.service == messages::kRegistryService;
+  if (added.kind == protocol::StreamKind::stream && !own) link(added, event);
+}
+
+// Opens the other half of a stream, at its service.
+void FakeNode::link(Stream& stream, const protocol::Event& event) {
+  std::array<std::byte, 2048> buffer;
+  protocol::MetadataWriter writer(buffer);
+  protocol::Session& session = stream.peer->connection.session();
+  const auto found = services_.find(stream.service);
+  if (found == services_.end() || found->second->gone) {
+    writer.status({.code = protocol::StatusCode::unavailable,
+                   .outcome = protocol::Outcome::not_executed,
+                   .text = "no service"});
+    static_cast<void>(session.send_end(event.stream, writer.finish().value()));
+    return;
+  }
+  if (const auto deadline = event.metadata.deadline()) writer.deadline(*deadline);
+  writer.service(stream.service);
+  writer.method(stream.method);
+  writer.identity({.method = 1, .tenant = "default", .subject = "tester"});
+  event.metadata.for_each_pair(
+      [&writer](std::string_view name, std::string_view value) { writer.pair(name, value); });
+  Peer& service = *found->second;
+  auto half = std::make_unique<Stream>();
+  half->kind = stream.kind;
+  half->peer = &service;
+  half->partner = &stream;
+  stream.partner = half.get();
+  half->id =
+      service.connection.session()
+          .open_stream(stream.kind, 0, {.metadata = writer.finish().value(), .qos = event.qos},
+                       reinterpret_cast<std::uint64_t>(half.get()))
+          .value();
+  service.streams.push_back(std::move(half));
+}
+
+// Credit returns when a part has gone on, so the node keeps no more than a window.
+void FakeNode::pass_on(Stream& stream, const protocol::Event& event) {
+  const Stream& to = *stream.partner;
+  const auto sent = to.peer->connection.session().send_data(
+      to.id, {.payload = event.payload, .qos = event.qos}, event.more);
+  if (sent && sent->waiting) {
+    stream.behind.push_back(event.cost);
+  } else {
+    stream.peer->connection.session().consume(event.stream, event.cost);
+  }
+}
+
+void FakeNode::on_flushed(Stream& stream) {
+  Stream* from = stream.partner;
+  if (from == nullptr || from->behind.empty()) return;
+  from->peer->connection.session().consume(from->id, from->behind.front());
+  from->behind.pop_front();
+}
+
+void FakeNode::on_reset(Stream& stream, const protocol::Event& event) {
+  if (stream.partner == nullptr) return;
+  Stream& other = *std::exchange(stream.partner, nullptr);
+  other.partner = nullptr;
+  const bool lost = event.code == protocol::CloseCode::none;
+  if (other.peer->gone) return;
+  other.peer->connection.session().reset(other.id,
+                                         lost ? protocol::CloseCode::destination_lost : event.code);
 }
 
 void FakeNode::answer(Peer& peer, const protocol::Event& event, std::string_view body,
@@ -260,6 +337,7 @@ void FakeNode::answer_routed(Peer&, const protocol::Event& event) {
 }
 
 void FakeNode::on_data(Peer& peer, Stream& stream, const protocol::Event& event) {
+  if (stream.partner != nullptr) return pass_on(stream, event);
   protocol::Session& session = peer.connection.session();
   if (stream.method == "Deaf") return;
   session.consume(event.stream, event.cost);
@@ -302,6 +380,11 @@ void FakeNode::on_register(Peer& peer, Stream& stream, const protocol::Event& ev
 }
 
 void FakeNode::on_end(Peer& peer, Stream& stream, const protocol::Event& event) {
+  if (stream.partner != nullptr) {
+    const Stream& to = *stream.partner;
+    static_cast<void>(to.peer->connection.session().send_end(to.id, event.metadata.bytes()));
+    return;
+  }
   if (stream.registered && services_[stream.service] == &peer) services_.erase(stream.service);
   // On `call` the session does so after the last answer.
   if (stream.kind == protocol::StreamKind::stream) {

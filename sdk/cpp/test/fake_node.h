@@ -20,8 +20,8 @@
 
 namespace valkyrie::test {
 
-// Routes calls to the services that register, by name, to the instance that came last. Itself it
-// offers fake.Node:
+// Routes calls and streams to the services that register, by name, to the instance that came last.
+// Itself it offers fake.Node:
 //
 //   Echo      answers the body                Fail     NOT_FOUND "nothing here", executed
 //   Silent    never answers                   Refuse   UNAVAILABLE, not executed
@@ -69,6 +69,10 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   void on_data(Peer& peer, Stream& stream, const protocol::Event& event);
   void on_register(Peer& peer, Stream& stream, const protocol::Event& event);
   void on_end(Peer& peer, Stream& stream, const protocol::Event& event);
+  void link(Stream& stream, const protocol::Event& event);
+  void pass_on(Stream& stream, const protocol::Event& event);
+  static void on_flushed(Stream& stream);
+  static void on_reset(Stream& stream, const protocol::Event& event);
   void route(Peer& peer, Stream& stream, const protocol::Event& event);
   void answer_routed(Peer& peer, const protocol::Event& event);
   void answer(Peer& peer, const protocol::Event& event, std::string_view body,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "valkyrie/bytes.h"
+#include "valkyrie/loop.h"
 #include "valkyrie/options.h"
 #include "valkyrie/pending.h"
 #include "valkyrie/service.h"
@@ -65,8 +66,8 @@ class Method {
   std::shared_ptr<detail::Binding> binding_;
 };
 
-// A tie to one node at a time. Owns one thread, the loop, on which all callbacks and coroutines
-// run. All members may be used by any thread.
+// A tie to one node at a time. All callbacks and coroutines run on its loop: a thread that it owns,
+// or ClientOptions::loop. All members may be used by any thread.
 //
 // A lost connection is dialled again for ever, with backoff; registrations are renewed. What was
 // sent by then ends as unavailable with its true outcome; what was not waits for the new
@@ -77,7 +78,8 @@ class Method {
 class Client {
  public:
   // Connects, blocking, for at most ClientOptions::connect_timeout. The error names every address
-  // tried and why it failed. Errors: unavailable, invalid_argument for an address.
+  // tried and why it failed. Errors: unavailable, invalid_argument for an address,
+  // failed_precondition in a turn of ClientOptions::loop unless ClientOptions::lazy.
   [[nodiscard]] static Result<Client> connect(Address address = {}, ClientOptions options = {});
 
   Client(Client&&) noexcept;
@@ -109,8 +111,8 @@ class Client {
   void spawn(Task<Result<void>> task);
   // Ends the client: registrations are drained, calls in both directions may finish for up to
   // `grace`, then they end as cancelled. When this returns every callback has run exactly once and
-  // the loop has ended; later operations end as cancelled, not executed. On the loop it only begins
-  // the end. Idempotent.
+  // a loop of its own has ended; later operations end as cancelled, not executed. On the loop it
+  // only begins the end. Idempotent.
   void close(Duration grace = std::chrono::seconds{30});
 
   // The URL of the node in use; empty while there is none.

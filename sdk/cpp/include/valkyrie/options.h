@@ -16,6 +16,7 @@
 namespace valkyrie {
 
 class IncomingCall;
+class Loop;
 
 // Length of time; nanoseconds, as deadlines have on the wire.
 using Duration = std::chrono::nanoseconds;
@@ -86,6 +87,8 @@ class Address {
 
 // How a client behaves.
 struct ClientOptions {
+  // Where it runs; borrowed by connect(). nullptr: on a thread of its own.
+  Loop* loop = nullptr;
   // Client::connect() gives up after this.
   Duration connect_timeout = std::chrono::seconds{5};
   // Client::connect() does not wait for a node: operations wait for it instead.

@@ -1,10 +1,8 @@
 // The end of an operation that is still to come.
 #pragma once
 
-#include <condition_variable>
 #include <coroutine>
 #include <cstddef>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <type_traits>
@@ -77,19 +75,17 @@ class [[nodiscard]] Pending {
   }
   ~Pending() { abandon(); }
 
-  // Blocks until the end. On a thread that is the client's loop this would wait for ever: it
-  // aborts and names the handler; use co_await or then() there.
+  // Blocks until the end. On the client's loop, in a callback or a coroutine, this would wait for
+  // ever: it aborts and names the handler; use co_await or then() there.
   [[nodiscard]] Result<T> wait() && {
-    detail::assert_may_wait(*operation_);
-    Waiter waiter;
-    std::move(*this).then([&waiter](Result<T> result) {
-      const std::lock_guard lock(waiter.mutex);
-      waiter.result.emplace(std::move(result));
-      waiter.ended.notify_one();
+    detail::Gate gate(*operation_);
+    std::optional<Result<T>> ended;
+    std::move(*this).then([&gate, &ended](Result<T> result) {
+      ended.emplace(std::move(result));
+      gate.open();
     });
-    std::unique_lock lock(waiter.mutex);
-    waiter.ended.wait(lock, [&waiter] { return waiter.result.has_value(); });
-    return std::move(*waiter.result);
+    gate.wait();
+    return std::move(*ended);
   }
 
   // Calls `done(Result<T>)` once, later, on the loop, which must not be blocked. For T = Bytes a
@@ -128,12 +124,6 @@ class [[nodiscard]] Pending {
   [[nodiscard]] detail::Operation* operation() const noexcept { return operation_; }
 
  private:
-  struct Waiter {
-    std::mutex mutex;
-    std::condition_variable ended;
-    std::optional<Result<T>> result;  // Guarded by mutex.
-  };
-
   void abandon() noexcept {
     if (operation_ != nullptr) detail::drop(*operation_);
   }

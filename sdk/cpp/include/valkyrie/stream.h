@@ -1,4 +1,4 @@
-// A call of many messages, both ways.
+// Calls of many messages: as their caller holds them, and as their handler does.
 #pragma once
 
 #include <memory>
@@ -37,18 +37,30 @@ struct Codec<std::string> {
 
 namespace detail {
 
-// What a Stream holds on to; counted, any thread.
-class StreamCore;
-struct StreamRelease {
-  void operator()(StreamCore* core) const noexcept;  // Cancels unless both sides have ended.
-};
-using StreamHandle = std::unique_ptr<StreamCore, StreamRelease>;
+// One side of a stream: what reads and writes go to. Any thread.
+class StreamSide;
+[[nodiscard]] Operation* stream_write(StreamSide& side, Bytes message);
+[[nodiscard]] bool stream_try_write(StreamSide& side, Bytes message);
+[[nodiscard]] Operation* stream_read(StreamSide& side);
 
-[[nodiscard]] Operation* stream_write(StreamCore& core, Bytes message);
-[[nodiscard]] bool stream_try_write(StreamCore& core, Bytes message);
-[[nodiscard]] Operation* stream_read(StreamCore& core);
-void stream_finish(StreamCore& core) noexcept;
-void stream_cancel(StreamCore& core) noexcept;
+// What a Stream holds on to.
+class OpenedStream;
+struct StreamRelease {
+  void operator()(OpenedStream* stream) const noexcept;  // Cancels unless both sides have ended.
+};
+using StreamHandle = std::unique_ptr<OpenedStream, StreamRelease>;
+[[nodiscard]] StreamSide& side_of(OpenedStream& stream) noexcept;
+void stream_finish(OpenedStream& stream) noexcept;
+void stream_cancel(OpenedStream& stream) noexcept;
+
+// What a Reader and a Writer hold on to: a share of the call.
+class Incoming;
+struct IncomingRelease {
+  void operator()(Incoming* incoming) const noexcept;
+};
+using IncomingShare = std::unique_ptr<Incoming, IncomingRelease>;
+[[nodiscard]] IncomingShare share(Incoming& incoming) noexcept;
+[[nodiscard]] StreamSide& side_of(Incoming& incoming) noexcept;
 
 template <class I>
 struct Decode<std::optional<I>> {
@@ -71,31 +83,75 @@ template <class O = Bytes, class I = Bytes>
 class Stream {
  public:
   // For the library.
-  explicit Stream(detail::StreamHandle core) noexcept : core_(std::move(core)) {}
+  explicit Stream(detail::StreamHandle stream) noexcept : stream_(std::move(stream)) {}
 
   // Sends a message. Done when it is inside the credit the other side gave; wait for that before
   // the next write, and memory stays bounded. Fails when the stream is over, with its status, or
   // after finish().
   Pending<void> write(const O& message) {
-    return Pending<void>(detail::stream_write(*core_, Codec<O>::encode(message)));
+    return Pending<void>(
+        detail::stream_write(detail::side_of(*stream_), Codec<O>::encode(message)));
   }
   // Sends a message if what was written before is inside the credit. False: nothing was taken,
   // since earlier messages still wait or the stream is over.
   [[nodiscard]] bool try_write(const O& message) {
-    return detail::stream_try_write(*core_, Codec<O>::encode(message));
+    return detail::stream_try_write(detail::side_of(*stream_), Codec<O>::encode(message));
   }
   // The next message; nullopt at a clean end; else the status with which the stream ended. Reading
   // is what gives the other side new credit.
   Pending<std::optional<I>> read() {
-    return Pending<std::optional<I>>(detail::stream_read(*core_));
+    return Pending<std::optional<I>>(detail::stream_read(detail::side_of(*stream_)));
   }
   // Says that no message follows; reading goes on. Idempotent.
-  void finish() { detail::stream_finish(*core_); }
+  void finish() { detail::stream_finish(*stream_); }
   // Ends both directions now; what is not sent is dropped. Idempotent.
-  void cancel() { detail::stream_cancel(*core_); }
+  void cancel() { detail::stream_cancel(*stream_); }
 
  private:
-  detail::StreamHandle core_;
+  detail::StreamHandle stream_;
+};
+
+// The messages of a caller, as the handler of its stream reads them. Move-only, to any thread; one
+// read at a time. It may outlive the handler's return: reads then fail.
+template <class I = Bytes>
+class Reader {
+ public:
+  // For the library.
+  explicit Reader(detail::Incoming& incoming) noexcept : incoming_(detail::share(incoming)) {}
+
+  // The next message; nullopt once the caller has ended its side; an error when the stream is over:
+  // cancelled or deadline_exceeded where the caller gave up, unavailable where it is gone. Reading
+  // is what gives the caller new credit: what is not read keeps it from writing.
+  Pending<std::optional<I>> read() {
+    return Pending<std::optional<I>>(detail::stream_read(detail::side_of(*incoming_)));
+  }
+
+ private:
+  detail::IncomingShare incoming_;
+};
+
+// The messages of a handler to its caller. Move-only, to any thread; one write at a time. It may
+// outlive the handler's return: writes then fail.
+template <class O = Bytes>
+class Writer {
+ public:
+  // For the library.
+  explicit Writer(detail::Incoming& incoming) noexcept : incoming_(detail::share(incoming)) {}
+
+  // Sends a message. Done when it is inside the credit the caller gave; wait for that before the
+  // next write, and memory stays bounded. Fails as Reader::read() does.
+  Pending<void> write(const O& message) {
+    return Pending<void>(
+        detail::stream_write(detail::side_of(*incoming_), Codec<O>::encode(message)));
+  }
+  // Sends a message if what was written before is inside the credit. False: nothing was taken,
+  // since earlier messages still wait or the stream is over.
+  [[nodiscard]] bool try_write(const O& message) {
+    return detail::stream_try_write(detail::side_of(*incoming_), Codec<O>::encode(message));
+  }
+
+ private:
+  detail::IncomingShare incoming_;
 };
 
 }  // namespace valkyrie

@@ -2,13 +2,17 @@
 // interface for users.
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 
 #include "valkyrie/bytes.h"
 #include "valkyrie/status.h"
 
 namespace valkyrie::detail {
+
+class EventLoop;
 
 // Bytes. Six pointers: what a completion may capture.
 inline constexpr std::size_t kClosureBytesMax = 48;
@@ -41,8 +45,29 @@ void drop(Operation& operation) noexcept;
 void detach(Operation& operation) noexcept;
 // Ends the operation as cancelled and asks the peer to give it up.
 void cancel(Operation& operation) noexcept;
-// Aborts, naming the handler at fault, if this is the loop that would have to end the operation.
-void assert_may_wait(const Operation& operation) noexcept;
+
+// What a thread blocks on that waits for the end of an operation. The thread that turns the loop
+// turns it meanwhile.
+class Gate {
+ public:
+  // Aborts, naming the handler at fault, inside a turn of the loop that would have to end the
+  // operation.
+  explicit Gate(const Operation& operation) noexcept;
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate();
+
+  // Any thread, once. What it wrote before is there when wait() returns.
+  void open() noexcept;
+  // Blocks until open().
+  void wait() noexcept;
+
+ private:
+  const std::shared_ptr<EventLoop> loop_;
+  std::mutex mutex_;
+  std::condition_variable opened_;
+  bool open_ = false;  // Guarded by mutex_.
+};
 
 // Makes the value of type T of a delivery. Specialised beside each T.
 template <class T>
