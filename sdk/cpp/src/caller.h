@@ -60,7 +60,7 @@ class Caller final : public SlotOwner {
 
   // All below on the loop.
   void give_up(Slot& slot, const Status& status) override;
-  static void on_timer(Slot& slot);
+  void on_timer(Slot& slot) override;
   void on_response(Link& link, const protocol::Event& event);
   void on_request_failed(const protocol::Event& event);
   // Hands waiting calls to the session, as far as it takes them.

@@ -78,17 +78,14 @@ bool Caller::retry(Slot& slot, const Status& status) {
 }
 
 void Caller::on_timer(Slot& slot) {
-  Caller& caller = slot.core.caller();
   if (!slot.retrying) {
-    caller.give_up(slot, Status(StatusCode::deadline_exceeded));
+    give_up(slot, Status(StatusCode::deadline_exceeded));
     return;
   }
   slot.retrying = false;
-  caller.retrying_.remove(slot);
-  caller.core_.reactor().timers().arm(slot.timer, slot.deadline);
-  if (!caller.waiting_.empty() || !caller.send(slot, slot.body())) {
-    caller.wait(slot, slot.body());
-  }
+  retrying_.remove(slot);
+  core_.reactor().timers().arm(slot.timer, slot.deadline);
+  if (!waiting_.empty() || !send(slot, slot.body())) wait(slot, slot.body());
 }
 
 // What the session still holds fails at once as not executed; of what has left, only the answer

@@ -59,6 +59,26 @@ detail::StreamHandle Client::open_stream(Target target, const CallOptions& optio
   return core_->streams().open(target, options);
 }
 
+Result<void> Client::publish(Subject subject, BytesView payload, const PublishOptions& options) {
+  return core_->publisher().publish(subject, payload, options);
+}
+
+Pending<Receipt> Client::publish_acked(Subject subject, BytesView payload, AckLevel level,
+                                       const PublishOptions& options) {
+  return Pending<Receipt>(&core_->publisher().publish_acked(subject, payload, level, options));
+}
+
+Result<Subscription> Client::subscribe(Subject filter, const SubscribeOptions& options) {
+  return subscribe(filter, options, {});
+}
+
+Result<Subscription> Client::subscribe(Subject filter, const SubscribeOptions& options,
+                                       std::function<void(const PublicationView&)> handler) {
+  auto handle = core_->subscriptions().open(filter, options, std::move(handler));
+  if (!handle) return std::unexpected(std::move(handle.error()));
+  return Subscription(std::move(*handle));
+}
+
 Pending<Instance> Client::serve(Service service) {
   return Pending<Instance>(&core_->server().serve(std::move(service)));
 }

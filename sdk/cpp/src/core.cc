@@ -29,6 +29,8 @@ Core::Core(std::shared_ptr<EventLoop> loop, std::vector<Candidate> addresses, Cl
       slab_(*this),
       caller_(*this),
       streams_(*this),
+      publisher_(*this),
+      subscriptions_(*this),
       server_(*this),
       dialer_(*this, std::move(addresses)),
       random_state_(random_seed()) {}
@@ -212,17 +214,22 @@ void Core::on_link_ready(Link& link) {
   was_ready_ = true;
   know_first({});
   server_.on_link_ready();
+  publisher_.on_link_ready(link);
   on_room();
 }
 
 void Core::on_room() {
   caller_.pump();
+  publisher_.pump();
   streams_.advance();
+  subscriptions_.advance();
   server_.advance();
 }
 
 void Core::on_link_draining(Link& link) {
   caller_.leave(link);
+  publisher_.leave(link);
+  subscriptions_.leave(link);
   if (link_ != &link) return;
   link_ = nullptr;
   log(fmt::format("the node at {} is leaving", link.url()));
@@ -240,6 +247,10 @@ void Core::on_link_closed(Link& link, std::string_view why) {
   at_end_of_turn();
   if (ending_) ask_after_turn();
   if (stable) dial_failures_ = 0;
+  // The next connection may get this one's memory, and its own PING is needed.
+  for (Flush& flush : flushes_) {
+    if (flush.link == &link) flush.link = nullptr;
+  }
   if (link_ != &link) return;
   link_ = nullptr;
   {
@@ -247,6 +258,7 @@ void Core::on_link_closed(Link& link, std::string_view why) {
     node_url_.clear();
   }
   if (ending_) return;
+  if (closing_) check_closing();
   log(fmt::format("lost the connection to {}: {}", link.url(), why));
   if (stable) return redial();
   on_dial_failed(fmt::format("{} ({})", link.url(), why));
@@ -300,7 +312,7 @@ void Core::advance_flushes() {
   ask_after_turn();
   if (link_ == nullptr) return;
   const Link& link = *link_;
-  const bool clear = !caller_.waiting() && !link.session().has_output();
+  const bool clear = !caller_.waiting() && !publisher_.waiting() && !link.session().has_output();
   for (Flush& flush : flushes_) {
     if (flush.link == link_ || !clear) continue;
     flush.link = link_;
@@ -312,9 +324,17 @@ void Core::advance_flushes() {
 void Core::on_pong(std::uint64_t token) {
   std::erase_if(flushes_, [this, token](const Flush& flush) {
     if (flush.token != token || token == 0) return false;
+    if (flush.slot == farewell_) farewell_ = nullptr;
     finish_later(*flush.slot, Status());
     return true;
   });
+  if (closing_) check_closing();
+}
+
+void Core::on_request_failed(const protocol::Event& event) {
+  const auto& slot = *reinterpret_cast<const Slot*>(event.cookie);
+  if (slot.owner == &publisher_) return publisher_.on_request_failed(event);
+  caller_.on_request_failed(event);
 }
 
 void Core::give_up(Slot& slot, const Status& status) {
@@ -337,8 +357,14 @@ void Core::close(Duration grace) {
 
 void Core::begin_close(Duration grace) {
   if (ending_) return;
+  if (!closing_ && publisher_.used() && grace > Duration::zero()) {
+    farewell_ = &acquire(*this);
+    farewell_->hold.store(Hold::dropped, std::memory_order_relaxed);
+    begin_flush(*farewell_);
+  }
   closing_ = true;
   server_.drain_all(grace);
+  subscriptions_.close();
   reactor().timers().arm(grace_timer_, now() + grace);
   if (grace <= Duration::zero()) return end_now();
   check_closing();
@@ -346,14 +372,21 @@ void Core::begin_close(Duration grace) {
 
 void Core::check_closing() {
   if (ending_ || closing_check_posted_) return;
-  if (caller_.outstanding() > 0 || !server_.idle() || streams_.open_count() > 0) return;
+  if (!idle()) return;
   // Not from here: this runs in the middle of something that is ending.
   closing_check_posted_ = true;
   post([this] {
     closing_check_posted_ = false;
-    const bool idle = caller_.outstanding() == 0 && server_.idle() && streams_.open_count() == 0;
-    if (idle) end_now();
+    if (idle()) end_now();
   });
+}
+
+// Messages without a receipt are done once a flush that came after them is; where there is neither
+// a node nor anything that waits for one, none is needed.
+bool Core::idle() const {
+  const bool published = farewell_ == nullptr || (link_ == nullptr && !publisher_.waiting());
+  return caller_.outstanding() == 0 && server_.idle() && streams_.open_count() == 0 &&
+         publisher_.outstanding() == 0 && subscriptions_.open_count() == 0 && published;
 }
 
 // Everything that is left ends as cancelled. The loop goes on until the connections are closed.
@@ -366,6 +399,8 @@ void Core::end_now() {
   dialer_.stop();
   server_.end_all();
   streams_.end_all();
+  subscriptions_.end_all();
+  publisher_.end_all();
   caller_.end_all();
   for (const Flush& flush : std::exchange(flushes_, {})) {
     finish_later(*flush.slot,

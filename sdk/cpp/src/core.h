@@ -17,9 +17,11 @@
 #include "sdk/cpp/src/dialer.h"
 #include "sdk/cpp/src/event_loop.h"
 #include "sdk/cpp/src/link.h"
+#include "sdk/cpp/src/publisher.h"
 #include "sdk/cpp/src/server.h"
 #include "sdk/cpp/src/slot.h"
 #include "sdk/cpp/src/streams.h"
+#include "sdk/cpp/src/subscriptions.h"
 #include "transport/reactor.h"
 #include "valkyrie/options.h"
 #include "valkyrie/task.h"
@@ -70,6 +72,8 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   [[nodiscard]] Caller& caller() { return caller_; }
   [[nodiscard]] Server& server() { return server_; }
   [[nodiscard]] Streams& streams() { return streams_; }
+  [[nodiscard]] Publisher& publisher() { return publisher_; }
+  [[nodiscard]] Subscriptions& subscriptions() { return subscriptions_; }
   // The connection to send on; nullptr while there is none.
   [[nodiscard]] Link* link() { return link_; }
   [[nodiscard]] bool closing() const { return closing_; }
@@ -100,6 +104,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   // Calls after_turn() once, when this turn and its output are done.
   void ask_after_turn();
   void after_turn();
+  void on_request_failed(const protocol::Event& event);
   // The session takes more than before.
   void on_room();
   void check_closing();
@@ -120,6 +125,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   void close_gate();
   void finish_client();
   void begin_flush(Slot& slot);
+  [[nodiscard]] bool idle() const;
   void advance_flushes();
   void deliver(Slot& slot, Delivery& delivery);
   void deliver_ready();
@@ -138,6 +144,8 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   SlotSlab slab_;
   Caller caller_;
   Streams streams_;
+  Publisher publisher_;
+  Subscriptions subscriptions_;
   Server server_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> graveyard_;
@@ -149,6 +157,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   SlotList ready_;  // Finished and attached: to be delivered at the end of the turn.
   std::vector<Flush> flushes_;
   std::uint64_t flush_tokens_ = 0;
+  Slot* farewell_ = nullptr;  // The flush before the end, while it is under way.
   bool closing_ = false;
   bool ending_ = false;  // end_now() has run.
   bool was_ready_ = false;

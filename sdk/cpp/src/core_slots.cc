@@ -49,6 +49,7 @@ void Core::finish(Slot& slot, Delivery& delivery) {
     kept.owned = delivery.owned.empty() ? Bytes::copy(delivery.payload) : std::move(delivery.owned);
     kept.payload = kept.owned;
     kept.end = delivery.end;
+    kept.number = delivery.number;
     kept.object = std::move(delivery.object);
     const bool kept_for_later = slot.hold.compare_exchange_strong(
         hold, Hold::finished, std::memory_order_acq_rel, std::memory_order_acquire);

@@ -36,7 +36,7 @@ void Link::on_event(transport::Connection&, const protocol::Event& event) {
     case protocol::EventType::request:
       return core_.server().on_request(*this, event);
     case protocol::EventType::request_failed:
-      return core_.caller().on_request_failed(event);
+      return core_.on_request_failed(event);
     case protocol::EventType::cancel:
       return core_.server().on_cancel(event, /*abandoned=*/false);
     case protocol::EventType::abandoned:
@@ -51,7 +51,9 @@ void Link::on_event(transport::Connection&, const protocol::Event& event) {
     case protocol::EventType::publish:
       return;  // Never asked for: its streams are not taken.
     case protocol::EventType::published:
+      return core_.publisher().on_published(event);
     case protocol::EventType::event:
+      if (event.user != 0) StreamUser::of(event.user)->on_publication(*this, event);
       return;
     case protocol::EventType::end:
       if (event.user != 0) StreamUser::of(event.user)->on_end(*this, event);

@@ -2,14 +2,18 @@
 
 #include <cstring>
 
-#include "sdk/cpp/src/caller.h"
 #include "sdk/cpp/src/core.h"
 
 namespace valkyrie::detail {
 
 Slot::Slot(Core& its_core)
     : core(its_core),
-      timer([](void* slot) { Caller::on_timer(*static_cast<Slot*>(slot)); }, this) {}
+      timer(
+          [](void* self) {
+            auto& slot = *static_cast<Slot*>(self);
+            slot.owner->on_timer(slot);
+          },
+          this) {}
 
 void Slot::keep(BytesView body) {
   if (retained) return;
@@ -100,6 +104,7 @@ void SlotSlab::clear(Slot& slot) {
   slot.delivery.status = Status();
   if (!slot.delivery.owned.empty()) slot.delivery.owned = {};
   slot.delivery.end = false;
+  slot.delivery.number = 0;
   if (slot.delivery.object != nullptr) slot.delivery.object.reset();
   if (slot.extras != nullptr) slot.extras.reset();
   if (!slot.payload.empty()) slot.payload = {};

@@ -31,6 +31,8 @@ class SlotOwner {
   // The user gave up, by cancel() or by dropping the handle: end the slot with `status`, whose
   // outcome counts where the owner does not know better.
   virtual void give_up(Slot& slot, const Status& status) = 0;
+  // The slot's timer has fired.
+  virtual void on_timer(Slot&) {}
 
  protected:
   ~SlotOwner() = default;

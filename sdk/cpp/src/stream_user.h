@@ -13,6 +13,7 @@ class Link;
 class StreamUser {
  public:
   virtual void on_data(Link&, const protocol::Event&) {}
+  virtual void on_publication(Link&, const protocol::Event&) {}
   virtual void on_end(Link&, const protocol::Event&) {}
   virtual void on_flushed(const protocol::Event&) {}
   // The stream's last event: reset or stream_closed. May destroy the user.

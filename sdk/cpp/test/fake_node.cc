@@ -100,6 +100,14 @@ void FakeNode::cut() {
   });
 }
 
+std::uint64_t FakeNode::queued_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& peer : peers_) {
+    if (!peer->gone) bytes += peer->connection.session().queued_bytes();
+  }
+  return bytes;
+}
+
 void FakeNode::drain(protocol::Duration grace) {
   run([this, grace] {
     for (const auto& peer : peers_) {
@@ -126,11 +134,13 @@ void FakeNode::on_accepted(transport::Socket socket) {
 
 void FakeNode::on_closed(transport::Connection& connection, const transport::CloseReason&) {
   peer_of(connection).gone = true;
+  subjects_.forget(connection);
   acceptor_->connection_closed();
 }
 
 void FakeNode::on_event(transport::Connection& connection, const protocol::Event& event) {
   Peer& peer = peer_of(connection);
+  if (subjects_.on_event(connection, event)) return;
   auto* stream = reinterpret_cast<Stream*>(event.user);
   switch (event.type) {
     case protocol::EventType::stream_opened:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "protocol/buffer_pool.h"
+#include "sdk/cpp/test/fake_subjects.h"
 #include "transport/acceptor.h"
 #include "transport/connection.h"
 #include "transport/listener.h"
@@ -48,6 +49,10 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   // Registrations, connections and frames so far.
   [[nodiscard]] int registrations() const { return registrations_; }
   [[nodiscard]] int connections() const { return accepted_; }
+  // Bytes that wait for its peers; inside of run().
+  [[nodiscard]] std::uint64_t queued_bytes() const;
+  // Its publish/subscribe; inside of run().
+  [[nodiscard]] FakeSubjects& subjects() { return subjects_; }
   // Runs `work` on the node's thread and waits for it.
   void run(std::function<void()> work);
 
@@ -88,6 +93,7 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   std::optional<transport::Acceptor> acceptor_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::vector<std::unique_ptr<Peer>> dead_;
+  FakeSubjects subjects_;
   std::map<std::string, Peer*> services_;
   std::map<std::uint64_t, Routed> routed_;
   std::uint64_t last_cookie_ = 0;

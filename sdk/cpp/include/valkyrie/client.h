@@ -1,7 +1,8 @@
-// A process's tie to a node: it calls and it serves.
+// A process's tie to a node: it calls, publishes and serves.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "valkyrie/service.h"
 #include "valkyrie/status.h"
 #include "valkyrie/stream.h"
+#include "valkyrie/subscription.h"
 #include "valkyrie/task.h"
 
 namespace valkyrie {
@@ -101,6 +103,30 @@ class Client {
     return Stream<O, I>(open_stream(target, options));
   }
 
+  // Publishes a message that is never acknowledged; at most once. `payload` is copied. OK says that
+  // it was taken, not that it arrived: flush() tells that. Nothing waits for subscribers. Errors:
+  // invalid_argument, permission_denied for a subject of the node, resource_exhausted if it is
+  // longer than the node takes or ClientOptions::waiting_bytes_max of messages wait already (then
+  // wait for flush(), and go on), cancelled after close. What the node refuses later is logged.
+  Result<void> publish(Subject subject, BytesView payload, const PublishOptions& options = {});
+  // Publishes a message; done when it has come as far as `level` says. At most once; a failure that
+  // says not_executed may be repeated safely. A connection takes 4,096 of them (or what the node
+  // says) at a time, more wait. Errors: those of publish(), failed_precondition for a level that
+  // the node does not offer, unavailable, deadline_exceeded.
+  [[nodiscard]] Pending<Receipt> publish_acked(Subject subject, BytesView payload,
+                                               AckLevel level = AckLevel::received,
+                                               const PublishOptions& options = {});
+  // Subscribes to the messages of a filter, to be taken by Subscription::next(). Holds from the
+  // moment the node has read it: wait for flush() where that matters. What the node refuses comes
+  // out of next(). Errors: invalid_argument for a filter or group that breaks the rules,
+  // permission_denied for subjects of the node, cancelled after close.
+  [[nodiscard]] Result<Subscription> subscribe(Subject filter,
+                                               const SubscribeOptions& options = {});
+  // The same, with a `handler` that is called on the loop for each message, one after another; the
+  // credit of a message returns when it returns. It must neither block nor throw.
+  [[nodiscard]] Result<Subscription> subscribe(Subject filter, const SubscribeOptions& options,
+                                               std::function<void(const PublicationView&)> handler);
+
   // Registers the service; done when callers can reach it. Fails if the node refuses it; a node
   // that is away is waited for. Errors: already_exists when this client serves that name.
   [[nodiscard]] Pending<Instance> serve(Service service);
@@ -109,8 +135,9 @@ class Client {
   [[nodiscard]] Pending<void> flush();
   // Runs `task` on the loop. Its failure is logged (ClientOptions::log).
   void spawn(Task<Result<void>> task);
-  // Ends the client: registrations are drained, calls in both directions may finish for up to
-  // `grace`, then they end as cancelled. When this returns every callback has run exactly once and
+  // Ends the client: registrations are drained, calls in both directions may finish and messages
+  // may leave for up to `grace`, then they end as cancelled. Subscriptions with a handler are
+  // drained, others end at once. When this returns every callback has run exactly once and
   // a loop of its own has ended; later operations end as cancelled, not executed. On the loop it
   // only begins the end. Idempotent.
   void close(Duration grace = std::chrono::seconds{30});

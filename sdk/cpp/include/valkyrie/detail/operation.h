@@ -23,6 +23,7 @@ struct Delivery {
   BytesView payload;             // Borrowed, or a view of `owned`.
   Bytes owned;                   // Non-empty if the payload is shared already.
   bool end = false;              // Of a read: the stream is at its clean end.
+  std::uint64_t number = 0;      // Of a receipt: the level. Of a publication: what was missed.
   std::shared_ptr<void> object;  // What a registration gives.
 };
 
