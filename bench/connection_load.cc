@@ -45,6 +45,8 @@ using transport::Socket;
 constexpr std::size_t kHelloWindow = 64;
 // No progress for this long ends the program with an error.
 constexpr Duration kStall = std::chrono::seconds{30};
+// More than one in so many refused: the node does not want them.
+constexpr std::size_t kRefusedShareMax = 10;
 constexpr std::string_view kPayload = "are you still there?";
 
 struct Options {
@@ -56,7 +58,8 @@ struct Options {
 // What all sessions share.
 struct Sample {
   std::size_t ready = 0;
-  std::size_t closed = 0;
+  std::size_t refused = 0;  // Closed before their hello.
+  std::size_t closed = 0;   // After it.
   std::size_t answered = 0;
   std::size_t failed = 0;
   tools::Histogram latency;
@@ -94,6 +97,7 @@ class Session final : public transport::ConnectionHandler {
     switch (event.type) {
       case protocol::EventType::ready:
         ++sample_.ready;
+        ready_ = true;
         break;
       case protocol::EventType::response: {
         const bool echoed =
@@ -113,14 +117,16 @@ class Session final : public transport::ConnectionHandler {
     }
   }
   void on_closed(transport::Connection&, const transport::CloseReason& reason) override {
-    if (sample_.closed++ == 0) {
+    if (sample_.closed + sample_.refused == 0) {
       fmt::print(stderr, "connection_load: the first session closed: {}\n", to_string(reason));
     }
+    ++(ready_ ? sample_.closed : sample_.refused);
     closed_ = true;
   }
 
   Sample& sample_;
   protocol::Instant called_at_{};
+  bool ready_ = false;
   bool closed_ = false;
   transport::Connection connection_;
 };
@@ -159,14 +165,20 @@ class Load {
   std::expected<void, std::string> open_all() {
     const protocol::Instant begin = transport::monotonic_now();
     sessions_.reserve(options_.count);
-    while (sessions_.size() < options_.count) {
-      if (auto opened = open_one(); !opened) {
-        return std::unexpected(fmt::format("session {}: {}", sessions_.size(), opened.error()));
+    while (sample_.ready < options_.count) {
+      // One that was refused, on a machine that has no time to listen, is dialled again.
+      std::erase_if(sessions_, [](const auto& session) { return !session->open(); });
+      if (sample_.refused > options_.count / kRefusedShareMax) return stalled();
+      while (sessions_.size() < options_.count) {
+        if (auto opened = open_one(); !opened) {
+          return std::unexpected(fmt::format("session {}: {}", sessions_.size(), opened.error()));
+        }
+        if (!wait_for_hello(kHelloWindow)) return stalled();
       }
-      if (!wait_for_hello(kHelloWindow)) return stalled();
+      if (!wait_for_hello(1)) return stalled();
     }
-    if (!wait_for_hello(1)) return stalled();
-    say(fmt::format(R"("opened": {}, "seconds": {:.3f})", sample_.ready, seconds_since(begin)));
+    say(fmt::format(R"("opened": {}, "redialled": {}, "seconds": {:.3f})", sample_.ready,
+                    sample_.refused, seconds_since(begin)));
     return {};
   }
 
@@ -215,13 +227,14 @@ class Load {
         std::make_unique<Session>(*reactor_, pool_, config_, sample_, std::move(*socket));
     if (!session->start()) return std::unexpected("cannot watch the socket");
     sessions_.push_back(std::move(session));
+    ++dialled_;
     return {};
   }
 
   // Turns until fewer than `window` sessions wait for their hello.
   bool wait_for_hello(std::size_t window) {
     return turn_until(
-        [this, window] { return sessions_.size() - sample_.ready - sample_.closed < window; });
+        [this, window] { return dialled_ - sample_.ready - sample_.refused < window; });
   }
 
   template <class Done>
@@ -285,9 +298,9 @@ class Load {
     return std::chrono::duration<double>(transport::monotonic_now() - begin).count();
   }
   [[nodiscard]] std::unexpected<std::string> stalled() const {
-    return std::unexpected(
-        fmt::format("no progress: {} of {} sessions ready, {} closed, {} answers", sample_.ready,
-                    sessions_.size(), sample_.closed, sample_.answered));
+    return std::unexpected(fmt::format(
+        "no progress: {} of {} sessions ready, {} refused, {} closed, {} answers", sample_.ready,
+        sessions_.size(), sample_.refused, sample_.closed, sample_.answered));
   }
   static void say(const std::string& fields) {
     fmt::print("{{{}}}\n", fields);
@@ -301,6 +314,7 @@ class Load {
   protocol::SharedSessionConfig config_;
   Sample sample_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::size_t dialled_ = 0;
 };
 
 std::expected<Options, std::string> parse(int argc, const char* const* argv) {

@@ -140,7 +140,8 @@ def report(result: dict) -> str:
     server, kernel = result["server_user_bytes"], result["kernel_bytes"]
     lines = [
         f"{count} sessions over {result['transport']}, {result['servers']} server processes",
-        f"established in {result['establish_s']:.1f} s, {count / result['establish_s']:.0f} a second",
+        f"established in {result['establish_s']:.1f} s, {count / result['establish_s']:.0f} a second, "
+        f"{result['redialled']} dialled again",
         f"server, user memory    {server / count:.0f} bytes each, {human(server)} in all",
         f"load, user memory      {result['load_user_bytes'] / count:.0f} bytes each",
         f"kernel, both ends      {kernel / count:.0f} bytes each, {human(kernel)} in all",
