@@ -60,7 +60,7 @@ struct Sent {
   bool waiting = false;
 };
 
-// A message to send. Everything is copied before the call returns.
+// A message to send. Everything is copied before the call returns, unless it has an owner.
 struct Outgoing {
   std::span<const std::byte> metadata{};  // As MetadataWriter encodes it.
   std::span<const std::byte> payload{};
@@ -69,6 +69,9 @@ struct Outgoing {
   // Data of a stream that is passed on for a peer whose own credit bounds it: it may wait beyond
   // queued_bytes_max, up to held_bytes_max, and what waits so is in nobody else's way.
   bool relayed = false;
+  // Keeps metadata and payload alive and unchanged: if they must wait, no copy is made, and whoever
+  // shares them bounds their memory. Of an event only.
+  std::shared_ptr<const void> owner{};
 };
 
 // Counters since the start, for metrics and tests.
@@ -133,6 +136,7 @@ class Session {
                                                 std::uint8_t level,
                                                 std::span<const std::byte> metadata = {});
   // Sends a message on a `subscribe` stream of the peer, with its number in the subscription.
+  // Without an owner it is taken only if it can go at once (`queue_full`), with one it may wait.
   std::expected<Sent, SendError> send_event(std::uint32_t stream, std::uint32_t sequence,
                                             const Outgoing& event);
   // Sends a message, or with `more` a part of one, on a `stream` stream.

@@ -78,7 +78,8 @@ class SessionCore {
   RequestTable incoming;
   std::uint64_t held = 0;  // Bytes received and not consumed, all streams.
   std::uint64_t waiting_bytes = 0;
-  std::uint64_t relayed_bytes = 0;          // That wait too: see Outgoing::relayed.
+  std::uint64_t relayed_bytes = 0;          // That wait too: see Outgoing::relayed,
+  std::uint64_t owned_bytes = 0;            // and Outgoing::owner.
   Instant critical_until = Instant::min();  // It counts as one with critical frames.
 
   // Token of the PINGs that the session sends by itself; its PONGs are no events.
@@ -176,6 +177,7 @@ class SessionCore {
                                              const Outgoing& message);
   std::expected<Sent, SendError> send_answer(std::uint32_t slot, std::uint32_t correlation,
                                              const Outgoing& answer);
+  static void keep(WaitingMessage& message);
   void push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload);
   [[nodiscard]] std::uint16_t lane_of(const Stream& stream, std::uint8_t qos);
   [[nodiscard]] bool pump(std::uint32_t slot);
@@ -186,7 +188,8 @@ class SessionCore {
   void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);
-  [[nodiscard]] std::uint64_t& waiting_account(bool relayed) {
+  [[nodiscard]] std::uint64_t& waiting_account(bool relayed, bool owned) {
+    if (owned) return owned_bytes;
     return relayed ? relayed_bytes : waiting_bytes;
   }
   [[nodiscard]] std::uint64_t output_max(bool relayed) const;

@@ -116,13 +116,20 @@ TEST(SessionPublish, messages_and_events_at_the_limit_are_put_together_whole) {
   const std::string largest(kCallMessageBytesDefault, 'x');
   const std::string over = largest + "x";
   ASSERT_TRUE(pair.dialer.session.send_publish(publish, {.payload = bytes_of(largest)}, true));
-  const auto sent = pair.acceptor.session.send_event(subscribe, 1, {.payload = bytes_of(largest)});
+  EXPECT_EQ(pair.acceptor.session.send_event(subscribe, 1, {.payload = bytes_of(largest)}).error(),
+            SendError::queue_full)
+      << "only one that is shared may wait";
+  const auto shared = std::make_shared<const std::string>(largest);
+  const auto sent = pair.acceptor.session.send_event(
+      subscribe, 1, {.payload = bytes_of(*shared), .owner = shared});
+  EXPECT_EQ(shared.use_count(), 2) << "no copy is made";
   ASSERT_TRUE(sent);
   EXPECT_TRUE(sent->waiting);
   pair.run();
   EXPECT_TRUE(pair.acceptor.all(EventType::publish).at(0).payload == largest);
   EXPECT_TRUE(pair.dialer.all(EventType::event).at(0).payload == largest);
   EXPECT_EQ(pair.acceptor.count(EventType::flushed), 1u);
+  EXPECT_EQ(shared.use_count(), 1);
   EXPECT_EQ(pair.dialer.session.held_bytes() + pair.acceptor.session.held_bytes(), 0u);
   EXPECT_EQ(pair.dialer.session.send_publish(publish, {.payload = bytes_of(over)}, true).error(),
             SendError::too_large);

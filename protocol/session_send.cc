@@ -209,6 +209,16 @@ std::uint64_t SessionCore::output_max(bool relayed) const {
                  : config.limits.queued_bytes_max;
 }
 
+// Copies what a message is made of, which the owner may forget.
+void SessionCore::keep(WaitingMessage& message) {
+  message.bytes.reserve(message.metadata.size() + message.payload.size());
+  message.bytes.assign(message.metadata.begin(), message.metadata.end());
+  message.bytes.insert(message.bytes.end(), message.payload.begin(), message.payload.end());
+  const Body bytes(message.bytes);
+  message.payload = bytes.subspan(message.metadata.size());
+  message.metadata = bytes.first(message.metadata.size());
+}
+
 // Queues a message, whole if credit and room allow it, else behind what waits on its stream.
 std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
                                                          const FrameHeader& header,
@@ -217,7 +227,8 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   Stream& stream = streams[slot];
   const std::size_t body = message.metadata.size() + message.payload.size();
   const std::uint64_t size = kHeaderBytes + body;
-  std::uint64_t& account = waiting_account(message.relayed);
+  const bool owned = message.owner != nullptr;
+  std::uint64_t& account = waiting_account(message.relayed, owned);
   const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes);
   if (!stream.waiting && body <= body_max_ && message.payload.size() <= part_max(header.qos) &&
       stream.send_used + size <= stream.send_allowed &&
@@ -232,12 +243,16 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   // One message may always wait, however long.
   const bool full = message.relayed ? account + size > config.limits.held_bytes_max
                                     : queued + size > config.limits.queued_bytes_max;
-  if (account > 0 && full) return std::unexpected(SendError::queue_full);
+  const bool refused = header.type == FrameType::event ? !owned : account > 0 && full;
+  if (refused) return std::unexpected(SendError::queue_full);
   auto waiting = std::make_unique<WaitingMessage>();
-  waiting->bytes.reserve(body);
-  waiting->bytes.assign(message.metadata.begin(), message.metadata.end());
-  waiting->bytes.insert(waiting->bytes.end(), message.payload.begin(), message.payload.end());
-  waiting->metadata_bytes = static_cast<std::uint32_t>(message.metadata.size());
+  waiting->metadata = message.metadata;
+  waiting->payload = message.payload;
+  if (owned) {
+    waiting->owner = message.owner;
+  } else {
+    keep(*waiting);
+  }
   waiting->correlation = header.correlation;
   waiting->stream = stream.id;
   waiting->user = stream.user;
@@ -284,13 +299,14 @@ bool SessionCore::pump(std::uint32_t slot) {
     Stream& stream = streams[slot];
     WaitingMessage& message = *stream.waiting;
     if (message.type == FrameType::end) {
+      const Body metadata = message.metadata;
       const FrameHeader header{.type = FrameType::end,
-                               .metadata_bytes = static_cast<std::uint16_t>(message.bytes.size()),
+                               .metadata_bytes = static_cast<std::uint16_t>(metadata.size()),
                                .stream = stream.id,
-                               .body_bytes = static_cast<std::uint32_t>(message.bytes.size())};
-      stream.last_ticket = output.push(lane_of(stream, stream.qos), header, message.bytes, {});
+                               .body_bytes = static_cast<std::uint32_t>(metadata.size())};
+      stream.last_ticket = output.push(lane_of(stream, stream.qos), header, metadata, {});
       stream.end_queued = true;
-      waiting_bytes -= message.bytes.size();
+      waiting_bytes -= metadata.size();
       pop_waiting(stream);
       end_stall(slot);
       close_if_done(slot);
@@ -314,8 +330,8 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
       return false;
     }
     const bool first = message.sent == 0;
-    const std::size_t metadata = first ? message.metadata_bytes : 0;
-    const std::size_t left = message.bytes.size() - message.sent - metadata;
+    const std::size_t metadata = first ? message.metadata.size() : 0;
+    const std::size_t left = message.left() - metadata;
     const std::uint64_t overhead = kHeaderBytes + metadata;
     const std::uint64_t credit = stream.send_allowed - stream.send_used;
     if (credit < overhead + std::min<std::uint64_t>(left, kPartBytesMin)) return false;
@@ -325,11 +341,10 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
     FrameHeader header{
         .type = message.type, .qos = message.qos, .correlation = message.correlation};
     if (!whole || message.more) header.flags = kFlagMore;
-    const Body bytes(message.bytes);
-    push_frame(stream, header, bytes.subspan(message.sent, metadata),
-               bytes.subspan(message.sent + metadata, size));
+    push_frame(stream, header, message.metadata.first(metadata),
+               message.payload.subspan(message.payload.size() - left, size));
     message.sent += metadata + size;
-    waiting_account(message.relayed) -= metadata + size;
+    waiting_account(message.relayed, message.owner != nullptr) -= metadata + size;
     note_request(stream, message.correlation, stream.last_ticket, whole);
     if (whole) return true;
   }
@@ -357,7 +372,7 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
     link = &(*link)->next;
   }
   if (!*link) return;
-  waiting_bytes -= (*link)->bytes.size() - (*link)->sent;
+  waiting_bytes -= (*link)->left();
   *link = std::move((*link)->next);
   if (!*link) stream.waiting_last = previous;
   if (!stream.waiting) return end_stall(slot);
@@ -367,7 +382,7 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
 void SessionCore::forget_waiting(Stream& stream) {
   while (stream.waiting) {
     const WaitingMessage& message = *stream.waiting;
-    waiting_account(message.relayed) -= message.bytes.size() - message.sent;
+    waiting_account(message.relayed, message.owner != nullptr) -= message.left();
     stream.waiting = std::move(stream.waiting->next);
   }
   stream.waiting_last = nullptr;
@@ -398,7 +413,8 @@ void SessionCore::queue_end(std::uint32_t slot, Body metadata) {
   stream.local_ended = true;
   auto end = std::make_unique<WaitingMessage>();
   end->type = FrameType::end;
-  end->bytes.assign(metadata.begin(), metadata.end());
+  end->metadata = metadata;
+  keep(*end);
   waiting_bytes += metadata.size();
   WaitingMessage* const added = end.get();
   (stream.waiting ? stream.waiting_last->next : stream.waiting) = std::move(end);

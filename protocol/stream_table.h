@@ -18,9 +18,11 @@ namespace valkyrie::protocol {
 // A message that was taken from the owner and stands behind missing credit.
 struct WaitingMessage {
   std::unique_ptr<WaitingMessage> next;
-  std::vector<std::byte> bytes;  // Metadata, then payload.
-  std::size_t sent = 0;          // Of `bytes`.
-  std::uint32_t metadata_bytes = 0;
+  std::vector<std::byte> bytes;           // Both of them, unless
+  std::shared_ptr<const void> owner;      // this keeps them.
+  std::span<const std::byte> metadata{};  // Where they are.
+  std::span<const std::byte> payload{};
+  std::size_t sent = 0;  // Of metadata and payload.
   std::uint32_t correlation = 0;
   std::uint32_t stream = 0;  // Kept for the flushed event.
   std::uint64_t user = 0;
@@ -30,6 +32,9 @@ struct WaitingMessage {
   bool more = false;       // The owner's message continues after this part.
   bool announced = false;  // The owner was told that it waits, and hears when it has gone.
   bool relayed = false;
+
+  // Bytes that have not been sent.
+  [[nodiscard]] std::size_t left() const { return metadata.size() + payload.size() - sent; }
 };
 
 // A message that is arriving in fragments.
