@@ -74,6 +74,18 @@ bool is_node_subject(std::string_view text) {
          (text.size() == kNodeToken.size() || text[kNodeToken.size()] == '.');
 }
 
+bool filter_matches(std::string_view filter, std::string_view subject) {
+  const SubjectTokens pattern(filter);
+  const SubjectTokens text(subject);
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const bool wild = pattern[i] == "*" || pattern[i] == ">";
+    if (i == 0 && wild && is_node_subject(subject)) return false;
+    if (pattern[i] == ">") return text.size() > i;
+    if (i == text.size() || (pattern[i] != "*" && pattern[i] != text[i])) return false;
+  }
+  return pattern.size() == text.size();
+}
+
 SubjectTokens::SubjectTokens(std::string_view text) {
   for (std::size_t from = 0; from <= text.size();) {
     const std::size_t dot = std::min(text.find('.', from), text.size());

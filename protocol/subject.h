@@ -36,6 +36,9 @@ enum class SubjectError : std::uint8_t {
 // Whether a subject or filter begins with the token of the node, `valkyrie`.
 [[nodiscard]] bool is_node_subject(std::string_view text);
 
+// Whether a legal filter matches a legal subject: the definition, one token after the other.
+[[nodiscard]] bool filter_matches(std::string_view filter, std::string_view subject);
+
 // The tokens of a legal subject or filter, in order. Borrowed.
 class SubjectTokens {
  public:

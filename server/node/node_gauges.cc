@@ -8,8 +8,10 @@ namespace valkyrie::server {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Gauge::count)> kGaugeNames = {
-    "connections",   "calls",   "calls_failed", "calls_in_flight",
-    "calls_waiting", "streams", "notifies",
+    "connections",    "calls",         "calls_failed",       "calls_in_flight",
+    "calls_waiting",  "streams",       "notifies",           "publishers",
+    "subscriptions",  "published",     "publishes_refused",  "events",
+    "events_dropped", "events_queued", "event_bytes_queued", "subscriptions_reset",
 };
 
 }  // namespace
@@ -27,6 +29,15 @@ void NodeGauges::store(std::uint32_t shard, const router::RouterStats& stats,
   set(Gauge::calls_waiting, census.waiting);
   set(Gauge::streams, census.streams);
   set(Gauge::notifies, stats.notifies);
+  set(Gauge::publishers, census.publishers);
+  set(Gauge::subscriptions, census.subscriptions);
+  set(Gauge::published, stats.published);
+  set(Gauge::publishes_refused, stats.publishes_refused);
+  set(Gauge::events, stats.events);
+  set(Gauge::events_dropped, stats.events_dropped);
+  set(Gauge::events_queued, census.events_queued);
+  set(Gauge::event_bytes_queued, census.event_bytes_queued);
+  set(Gauge::subscriptions_reset, stats.subscriptions_reset);
 }
 
 std::uint64_t NodeGauges::read(std::uint32_t shard, Gauge gauge) const {

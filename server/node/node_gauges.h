@@ -21,6 +21,15 @@ enum class Gauge : std::uint8_t {
   calls_waiting,
   streams,
   notifies,
+  publishers,
+  subscriptions,
+  published,
+  publishes_refused,
+  events,
+  events_dropped,
+  events_queued,
+  event_bytes_queued,
+  subscriptions_reset,
   count,
 };
 

@@ -50,6 +50,10 @@ struct RouterConfig {
   std::uint32_t shards = 1;  // of how many.
   std::uint32_t seed = 1;    // Of the choice between instances.
   protocol::Duration lane_idle = protocol::kCallStreamIdleDefault;  // Then its stream is ENDed.
+  // Bytes of events that wait for a subscription, and for all of a session. Beyond, the option of
+  // the subscription says what is lost.
+  std::uint64_t subscription_bytes_max = protocol::kQueuedBytesDefault;
+  std::uint64_t session_event_bytes_max = protocol::kHeldBytesDefault;
   // How services are treated; null: all by default. The same on every shard.
   std::shared_ptr<const registry::ServiceRules> rules{};
 };
@@ -62,6 +66,11 @@ struct RouterStats {
   std::uint64_t streams = 0;                // Of kind `stream`, by callers of this shard.
   std::uint64_t moved = 0;                  // Offers that another instance had to be found for.
   std::array<std::uint64_t, 17> answers{};  // By status code; [0] is ok.
+  std::uint64_t published = 0;              // Messages from publishers of this shard.
+  std::uint64_t publishes_refused = 0;      // Of those.
+  std::uint64_t events = 0;                 // Given to sessions of this shard.
+  std::uint64_t events_dropped = 0;         // Lost by subscribers here, or with their streams.
+  std::uint64_t subscriptions_reset = 0;    // Too slow, with the option to be reset then.
 };
 
 // What exists now, for metrics and to prove that nothing is kept.
@@ -77,6 +86,12 @@ struct RouterCensus {
   std::size_t stream_ends = 0;    // and what belongs to streams here, callers included.
   std::size_t services = 0;
   std::size_t instances = 0;
+  std::size_t publishers = 0;       // `publish` streams.
+  std::size_t subscriptions = 0;    // `subscribe` streams.
+  std::size_t groups = 0;           // With members on any shard.
+  std::size_t interests = 0;        // What filters lead to here: subscriptions, groups, shards.
+  std::uint64_t events_queued = 0;  // Waiting for subscribers of this shard, not counting one
+  std::uint64_t event_bytes_queued = 0;  // for each in its session.
 };
 
 // Told, on shard 0, when a change of the routes is true everywhere.

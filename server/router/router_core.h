@@ -7,6 +7,7 @@
 //   router_streams.cc         a stream from its STREAM_OPEN to its other end
 //   router_stream_ends.cc     what passes between the two ends of a stream
 //   router_local_services.cc  ends that are local services, and the handles they answer through
+//   publish_core.h      publish/subscribe
 //   router_shards.cc    messages between shards, routes, credit
 #pragma once
 
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "server/registry/route_table.h"
+#include "server/router/publish_core.h"
 #include "server/router/router_state.h"
 #include "server/router/slab.h"
 
@@ -111,6 +113,7 @@ class RouterCore final : private LocalPort {
 
  private:
   using Event = protocol::Event;
+  friend class PublishCore;
 
   // router_events.cc
   // The connection, whose session is going to be used; nullptr if it is gone. Everyone who uses a
@@ -302,6 +305,7 @@ class RouterCore final : private LocalPort {
   Slab<Call> calls_;
   mutable Slab<StreamEnd> ends_;
   std::size_t streams_ = 0;  // Ends that are callers.
+  PublishCore publish_;
   std::vector<ConnectionId> dirty_;
   std::array<Recent, 16> recent_{};
   Lane* idle_first_ = nullptr;

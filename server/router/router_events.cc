@@ -11,6 +11,7 @@ RouterCore::RouterCore(const RouterConfig& config, Outbox& outbox)
       outbox_(outbox),
       random_(config.seed),
       table_(config.rules, config.shards),
+      publish_(*this, config.seed),
       scratch_(protocol::kMetadataBytes),
       far_lanes_(config.shards),
       far_calls_(config.shards),
@@ -116,6 +117,10 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
     case Tag::stream:
       if (StreamEnd* end = ends_.find(id_of(event.user))) on_end_event(*end, event);
       return;
+    case Tag::publisher:
+      return publish_.on_publisher_event(id_of(event.user), event);
+    case Tag::subscription:
+      return publish_.on_subscription_event(id_of(event.user), event);
     case Tag::call:
     case Tag::none:
       return;
@@ -124,9 +129,9 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
 
 void RouterCore::on_stream_opened(ConnectionId id, const Event& event) {
   protocol::Session& session = *touch(id)->session;
-  if (event.kind != protocol::StreamKind::call && event.kind != protocol::StreamKind::stream) {
-    session.reset(event.stream, CloseCode::feature, "this node does not route subjects");
-    return;
+  if (event.kind == protocol::StreamKind::publish) return publish_.on_publish_opened(id, event);
+  if (event.kind == protocol::StreamKind::subscribe) {
+    return publish_.on_subscribe_opened(id, event);
   }
   if (!event.metadata.service()) {
     session.reset(event.stream, CloseCode::bad_metadata, "STREAM_OPEN without SERVICE");
@@ -185,6 +190,7 @@ void RouterCore::on_flushed(const Event& event) {
     end->waiting -= bytes;
     return pass_credit(*end, bytes);
   }
+  if (tag_of(event.cookie) == Tag::subscription) return publish_.on_flushed(id_of(event.cookie));
   Call* call = calls_.find(id_of(event.cookie));
   if (call == nullptr) return;
   if (call->state == Call::State::unflushed) {
@@ -251,17 +257,19 @@ RouterCensus RouterCore::census() const {
   std::size_t longest = 0;
   queues_.for_each(
       [&](std::uint64_t, const WaitQueue& queue) { longest = std::max(longest, queue.size()); });
-  return {.connections = connections_.size(),
-          .bindings = bindings_.size(),
-          .lanes = lanes_.size(),
-          .upstreams = upstreams_.size(),
-          .calls = calls_.size(),
-          .waiting = parked_.size(),
-          .queue_longest = longest,
-          .streams = streams_,
-          .stream_ends = ends_.size(),
-          .services = table_.service_count(),
-          .instances = table_.instance_count()};
+  RouterCensus census{.connections = connections_.size(),
+                      .bindings = bindings_.size(),
+                      .lanes = lanes_.size(),
+                      .upstreams = upstreams_.size(),
+                      .calls = calls_.size(),
+                      .waiting = parked_.size(),
+                      .queue_longest = longest,
+                      .streams = streams_,
+                      .stream_ends = ends_.size(),
+                      .services = table_.service_count(),
+                      .instances = table_.instance_count()};
+  publish_.count(census);
+  return census;
 }
 
 }  // namespace valkyrie::router

@@ -68,6 +68,7 @@ void RouterCore::owe(std::uint32_t shard, Type type, std::uint64_t lane, std::ui
 }
 
 void RouterCore::end_turn() {
+  publish_.end_turn();
   for (std::uint32_t shard = 0; shard < credit_.size(); ++shard) {
     for (ShardMessage& entry : credit_[shard]) post(shard, std::move(entry));
     credit_[shard].clear();
@@ -144,6 +145,13 @@ void RouterCore::on_message(std::uint32_t from, ShardMessage&& message, Instant 
     case Type::stream_accepted:
     case Type::stream_refused:
       on_stream_message(from, message);
+      return reuse(std::move(message.body));
+    case Type::interest:
+    case Type::group:
+    case Type::publication:
+    case Type::group_publication:
+    case Type::publication_credit:
+      publish_.on_message(from, message);
       return reuse(std::move(message.body));
     default:
       on_call_message(from, message);

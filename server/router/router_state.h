@@ -20,7 +20,15 @@ struct Lane;
 struct Upstream;
 
 // What the `user` of a stream and the `cookie` of a message stand for, in the top bits of either.
-enum class Tag : std::uint8_t { none, binding, upstream, stream, call };
+enum class Tag : std::uint8_t {
+  none,
+  binding,
+  upstream,
+  stream,
+  call,
+  publisher,
+  subscription,
+};
 
 // A session of this shard.
 struct Connection {
@@ -29,6 +37,7 @@ struct Connection {
   std::string_view address;  // Borrowed.
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
+  std::uint64_t event_bytes = 0;         // That wait in the queues of its subscriptions.
   bool dirty = false;                    // In the list of next_dirty().
   bool leaving = false;                  // It drains or is over: nothing new goes there.
 };

@@ -31,6 +31,9 @@ struct OpenInfo {
   std::uint64_t key = 0;  // Of AFFINITY or the caller, where calls go by it.
 };
 
+// A message to a subject; routers know more of it.
+struct Publication;
+
 // Metadata and payload in one buffer, whose memory the shards pass to and fro.
 struct Body {
   std::vector<std::byte> bytes;
@@ -102,6 +105,18 @@ struct ShardMessage {
     stream_closed,
     // Either way: `id`, `bytes` of what it sent have left.
     stream_credit,
+    // To all: `more`: the sender has subscriptions of a filter (`body`: payload); or not any more.
+    interest,
+    // To all: `number` members of a group (`body`: metadata is its filter, payload its name) are
+    // with the sender; with `more` one of them can take a message at once.
+    group,
+    // To those with an interest in its subject: `publication`.
+    publication,
+    // To the one whose members shall have it: `publication`, `body` as of group, `number` (shards
+    // it has been sent to).
+    group_publication,
+    // To the shard of its publisher: `lane` (connection), `stream`, `bytes` were taken by all.
+    publication_credit,
   };
 
   Type type = Type::route;
@@ -119,6 +134,7 @@ struct ShardMessage {
   Body body;
   std::shared_ptr<const OpenInfo> open;
   std::shared_ptr<const registry::RouteUpdate> route;
+  std::shared_ptr<const Publication> publication;
 };
 
 // Takes messages for other shards.

@@ -18,18 +18,6 @@ struct Named : SubjectEntry {
   std::string_view filter;
 };
 
-bool matches(std::string_view filter, std::string_view subject) {
-  const SubjectTokens pattern(filter);
-  const SubjectTokens text(subject);
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const bool wild = pattern[i] == "*" || pattern[i] == ">";
-    if (i == 0 && wild && is_node_subject(subject)) return false;
-    if (pattern[i] == ">") return text.size() > i;
-    if (i == text.size() || (pattern[i] != "*" && pattern[i] != text[i])) return false;
-  }
-  return pattern.size() == text.size();
-}
-
 }  // namespace
 
 // Lines: `+filter` adds, `-` removes the oldest, anything else is a subject.
@@ -54,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       found.clear();
       VALKYRIE_ASSERT(table.match(line, found) <= table.visits_bound());
       const auto expected = std::ranges::count_if(
-          entries, [&](const Named& entry) { return matches(entry.filter, line); });
+          entries, [&](const Named& entry) { return filter_matches(entry.filter, line); });
       VALKYRIE_ASSERT(found.size() == static_cast<std::size_t>(expected));
     }
     VALKYRIE_ASSERT(table.visits_bound() <= kMatchVisitsMax);

@@ -15,6 +15,7 @@
 namespace valkyrie::router {
 
 using protocol::check_subject;
+using protocol::filter_matches;
 using protocol::is_node_subject;
 using protocol::SubjectError;
 using protocol::SubjectForm;
@@ -62,6 +63,9 @@ class SubjectTable {
   // Appends every entry whose filter matches, each once, in no order. Returns the nodes visited.
   // REQUIRES: `subject` is legal and has no wildcards.
   std::size_t match(std::string_view subject, std::vector<SubjectEntry*>& found) const;
+
+  // A hash of text that depends on the seed.
+  [[nodiscard]] std::uint64_t hash(std::string_view text) const { return hash_of(text); }
 
   // Entries in the table.
   [[nodiscard]] std::size_t size() const { return entries_; }

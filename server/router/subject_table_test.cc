@@ -15,19 +15,6 @@ struct Named : SubjectEntry {
   std::string filter;
 };
 
-// The definition, without any structure.
-bool matches(std::string_view filter, std::string_view subject) {
-  const SubjectTokens pattern(filter);
-  const SubjectTokens text(subject);
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const bool wild = pattern[i] == "*" || pattern[i] == ">";
-    if (i == 0 && wild && is_node_subject(subject)) return false;
-    if (pattern[i] == ">") return text.size() > i;
-    if (i == text.size() || (pattern[i] != "*" && pattern[i] != text[i])) return false;
-  }
-  return pattern.size() == text.size();
-}
-
 // A table beside a plain list of what should be in it.
 class Book {
  public:
@@ -51,7 +38,7 @@ class Book {
     EXPECT_LE(table.visits_bound(), kMatchVisitsMax);
     std::vector<SubjectEntry*> expected;
     for (const auto& entry : entries) {
-      if (matches(entry->filter, subject)) expected.push_back(entry.get());
+      if (filter_matches(entry->filter, subject)) expected.push_back(entry.get());
     }
     std::ranges::sort(found);
     std::ranges::sort(expected);

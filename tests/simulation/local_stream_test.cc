@@ -320,15 +320,6 @@ TEST_P(LocalStream, a_stream_to_what_is_no_service_of_the_node_is_reset) {
   EXPECT_EQ(client->reset_code, CloseCode::no_service);
 }
 
-TEST_P(LocalStream, publish_and_subscribe_are_features_this_node_lacks) {
-  client->open("Talk", StreamKind::publish);
-  network.run();
-  EXPECT_EQ(client->reset_code, CloseCode::feature);
-  client->open("Talk", StreamKind::subscribe);
-  network.run();
-  EXPECT_EQ(client->resets, 2);
-}
-
 TEST_P(LocalStream, a_call_may_be_answered_later_and_cancelled_before) {
   client->open("Ask", StreamKind::call);
   ASSERT_TRUE(client->wire.near.send_request(client->stream, {.payload = bytes_of("why")}));
