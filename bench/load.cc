@@ -30,7 +30,7 @@ bool set_option(LoadOptions& options, std::string_view name, std::string_view va
   }
   if (name == "--connections") return parse_number(value, 1U, 1024U, options.connections);
   if (name == "--depth") return parse_number(value, 1U, 65'536U, options.depth);
-  if (name == "--size") return parse_number(value, 1U, 32'768U, options.size);
+  if (name == "--size") return parse_number(value, 1U, 65'536U, options.size);
   if (name == "--warmup") return parse_number(value, 0.0, kSecondsMax, options.warmup_s);
   if (name == "--time") return parse_number(value, 0.01, kSecondsMax, options.time_s);
   return false;
@@ -49,7 +49,7 @@ std::expected<LoadOptions, std::string> parse_load_options(int argc, const char*
     if (!set_option(options, argv[at], value)) {
       return std::unexpected(fmt::format(
           "{}: bad option `{} {}`; usage: --url URL [--connections 1..1024] [--depth 1..65536] "
-          "[--size 1..32768] [--warmup SECONDS] [--time SECONDS]",
+          "[--size 1..65536] [--warmup SECONDS] [--time SECONDS]",
           argv[0], argv[at], value));
     }
   }

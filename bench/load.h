@@ -16,7 +16,7 @@ struct LoadOptions {
   std::string url;                // Where the first hop listens.
   std::uint32_t connections = 1;  // 1 to 1,024.
   std::uint32_t depth = 1;        // Requests in flight per connection, 1 to 65,536.
-  std::uint32_t size = 64;        // Payload bytes of request and answer, 1 to 32,768.
+  std::uint32_t size = 64;        // Payload bytes of a message, 1 to 65,536.
   double warmup_s = 0.5;          // Load before measuring, not counted.
   double time_s = 3.0;            // Measured time.
 };

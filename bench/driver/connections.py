@@ -141,7 +141,7 @@ def report(result: dict) -> str:
     lines = [
         f"{count} sessions over {result['transport']}, {result['servers']} server processes",
         f"established in {result['establish_s']:.1f} s, {count / result['establish_s']:.0f} a second, "
-        f"{result['redialled']} dialled again",
+        f"{result.get('redialled', 0)} dialled again",
         f"server, user memory    {server / count:.0f} bytes each, {human(server)} in all",
         f"load, user memory      {result['load_user_bytes'] / count:.0f} bytes each",
         f"kernel, both ends      {kernel / count:.0f} bytes each, {human(kernel)} in all",

@@ -52,7 +52,10 @@ class RunTest(unittest.TestCase):
                 if run.wanted(pattern, system, setting)
             }
 
-        self.assertEqual(rows("nats"), {"nats/tcp-1", "nats/tcp-512", "nats/tcp-64x1"})
+        calls = {"nats/tcp-1", "nats/tcp-512", "nats/tcp-64x1"}
+        published = {f"nats/tcp-pub-{count}-{size}" for count in (1, 100) for size in (64, 1024)}
+        self.assertEqual(rows("nats"), calls | published)
+        self.assertEqual(rows("*/unix-bulk"), {"floor/unix-bulk", "direct/unix-bulk"})
         self.assertEqual(rows("*/unix-1"), {"ours/unix-1", "floor/unix-1", "grpc/unix-1"})
         self.assertEqual(rows("floor/tcp-512"), {"floor/tcp-512"})
 
@@ -71,14 +74,25 @@ class RunTest(unittest.TestCase):
         self.assertEqual(json.loads((self.folder / names[0]).read_text()), result)
 
     def test_load_result_keeps_figures_and_drops_the_histogram(self):
-        self.assertEqual(figures_of(json.dumps({**RESULT, "histogram": [[1, 2]]})), RESULT)
+        output = json.dumps({**RESULT, "histogram": [[1, 2]]})
+        self.assertEqual(figures_of(output, SETTINGS[0]), RESULT)
+
+    def test_bytes_of_deliveries_follow_from_their_rate_and_size(self):
+        setting = next(setting for setting in SETTINGS if setting.kind == "publish")
+        figures = figures_of(json.dumps(RESULT), setting)
+        self.assertEqual(figures["bytes_per_s"], RESULT["rate_per_s"] * setting.size)
+
+    def test_a_bulk_result_needs_no_latency(self):
+        setting = next(setting for setting in SETTINGS if setting.kind == "stream")
+        figures = {"bytes_per_s": 1, "messages_per_s": 2, "errors": 0}
+        self.assertEqual(figures_of(json.dumps(figures), setting), figures)
 
     def test_load_result_without_a_figure_or_that_is_no_object_fails_the_run(self):
         with self.assertRaisesRegex(RunFailed, "lacks errors, p99_us"):
-            figures_of('{"rate_per_s": 1, "p50_us": 2, "p999_us": 4}')
+            figures_of('{"rate_per_s": 1, "p50_us": 2, "p999_us": 4}', SETTINGS[0])
         for text in ("", "no", "[]", "3"):
             with self.assertRaises(RunFailed):
-                figures_of(text)
+                figures_of(text, SETTINGS[0])
 
 
 if __name__ == "__main__":

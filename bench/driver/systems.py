@@ -3,14 +3,17 @@
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from driver.processes import Children, RunFailed, free_port, listens
-from driver.settings import PAYLOAD_BYTES, Setting
+from driver.settings import FIGURES, Setting
 
 SLACK_SECONDS = 30.0  # What a load program may take beyond warm-up and measured time.
-FIGURES = ("rate_per_s", "p50_us", "p99_us", "p999_us", "max_us", "errors", "calls")
+KEPT = (
+    *("rate_per_s", "bytes_per_s", "messages_per_s"),
+    *("p50_us", "p99_us", "p999_us", "max_us", "errors", "calls"),
+)
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,16 @@ class Method:
     time_s: float
 
 
-def figures_of(output: str) -> dict[str, float]:
+def figures_of(output: str, setting: Setting) -> dict[str, float]:
     """The figures to keep of what a load program printed; the histogram is not stored."""
     try:
         result = json.loads(output)
-        figures = {name: result[name] for name in FIGURES if name in result}
+        figures = {name: result[name] for name in KEPT if name in result}
     except (json.JSONDecodeError, TypeError) as error:
         raise RunFailed(f"the load program's output is no JSON object: {error}") from None
-    missing = {"rate_per_s", "p50_us", "p99_us", "p999_us", "errors"} - figures.keys()
+    if setting.kind == "publish" and "rate_per_s" in figures:
+        figures.setdefault("bytes_per_s", figures["rate_per_s"] * setting.size)
+    missing = {*FIGURES[setting.kind], "errors"} - figures.keys()
     if missing:
         raise RunFailed(f"the load program's result lacks {', '.join(sorted(missing))}")
     return figures
@@ -58,8 +63,8 @@ class System:
         raise NotImplementedError
 
     def can(self, setting: Setting) -> bool:
-        """Whether the system has this transport."""
-        return setting.transport in ("tcp", "unix")
+        """Whether the system has this transport and does this."""
+        return setting.kind == "call"
 
     def version(self) -> str:
         """Empty when the tree's own commit says it."""
@@ -82,13 +87,14 @@ class System:
     def load(self, children: Children, setting: Setting, address: str, method: Method) -> dict:
         """Warms up, measures, and returns the figures."""
         seconds = method.warmup_s + method.time_s + SLACK_SECONDS
-        return figures_of(children.output(self.load_command(setting, address, method), seconds))
+        command = self.load_command(setting, address, method)
+        return figures_of(children.output(command, seconds), setting)
 
     def _load_options(self, setting: Setting, method: Method) -> list[str]:
         return [
             f"--connections={setting.connections}",
             f"--depth={setting.depth}",
-            f"--size={PAYLOAD_BYTES}",
+            f"--size={setting.size}",
             f"--time={method.time_s:g}",
         ]
 
@@ -105,16 +111,24 @@ class Floor(System):
     name = "floor"
 
     def missing(self) -> str:
-        return self._not_built("relay_floor", "relay_floor_echo", "relay_floor_load")
+        return self._not_built(
+            "relay_floor", "relay_floor_echo", "relay_floor_load", "bandwidth_floor"
+        )
+
+    def can(self, setting: Setting) -> bool:
+        return setting.kind in ("call", "stream")
 
     def serve(self, children, setting, address, wrap=()):
+        if setting.kind == "stream":
+            return None  # The load program starts both of its other ends.
         url = self._url(setting, address)
         relay = children.start_until_line([*wrap, self._programs / "relay_floor", "--url", url])
         children.start_until_line([self._programs / "relay_floor_echo", "--url", url])
         return relay
 
     def load_command(self, setting, address, method):
-        return self._own_load("relay_floor_load", self._url(setting, address), setting, method)
+        program = "bandwidth_floor" if setting.kind == "stream" else "relay_floor_load"
+        return self._own_load(program, self._url(setting, address), setting, method)
 
     @staticmethod
     def _url(setting: Setting, address: str) -> str:
@@ -127,10 +141,11 @@ class Nats(System):
     def missing(self) -> str:
         if shutil.which("nats-server") is None:
             return "nats-server is not installed"
-        return self._not_built("nats_requester", "nats_responder")
+        return self._not_built("nats_requester", "nats_responder", "nats_publish")
 
     def can(self, setting: Setting) -> bool:
-        return setting.transport == "tcp"  # nats-server has no Unix sockets.
+        # nats-server has no Unix sockets.
+        return setting.transport == "tcp" and setting.kind in ("call", "publish")
 
     def version(self) -> str:
         return first_line(["nats-server", "--version"]).removeprefix("nats-server: v")
@@ -138,13 +153,69 @@ class Nats(System):
     def serve(self, children, setting, address, wrap=()):
         server = children.start([*wrap, "nats-server", "-a", "127.0.0.1", "-p", address])
         children.await_ready(server, lambda: listens("tcp", address))
+        if setting.kind == "publish":
+            return server
         children.start_until_line(
             [self._programs / "nats_responder", "--url", f"tcp://127.0.0.1:{address}"]
         )
         return server
 
     def load_command(self, setting, address, method):
-        return self._own_load("nats_requester", f"tcp://127.0.0.1:{address}", setting, method)
+        program = "nats_publish" if setting.kind == "publish" else "nats_requester"
+        return self._own_load(program, f"tcp://127.0.0.1:{address}", setting, method)
+
+
+class Redis(System):
+    name = "redis"
+
+    def missing(self) -> str:
+        if shutil.which("redis-server") is None:
+            return "redis-server is not installed"
+        return self._not_built("redis_publish")
+
+    def can(self, setting: Setting) -> bool:
+        return setting.kind == "publish"
+
+    def version(self) -> str:
+        words = dict(word.split("=", 1) for word in self._says().split() if "=" in word)
+        return words.get("v", "unknown")
+
+    def serve(self, children, setting, address, wrap=()):
+        tcp = setting.transport == "tcp"
+        where = ["--port", address] if tcp else ["--port", "0", "--unixsocket", address]
+        server = children.start(
+            [*wrap, "redis-server", "--bind", "127.0.0.1", *where, "--save", "", "--appendonly", "no"]
+        )
+        children.await_ready(server, lambda: listens(setting.transport, address))
+        return server
+
+    def load_command(self, setting, address, method):
+        scheme = "unix://" if setting.transport == "unix" else "tcp://127.0.0.1:"
+        return self._own_load("redis_publish", f"{scheme}{address}", setting, method)
+
+    @staticmethod
+    def _says() -> str:
+        return first_line(["redis-server", "--version"])
+
+
+class Direct(System):
+    """One hop of the bandwidth floor, to show beside its two."""
+
+    name = "direct"
+
+    def missing(self) -> str:
+        return self._not_built("bandwidth_floor")
+
+    def can(self, setting: Setting) -> bool:
+        return setting.kind == "stream"
+
+    def serve(self, children, setting, address, wrap=()):
+        return None
+
+    def load_command(self, setting, address, method):
+        scheme = "unix://" if setting.transport == "unix" else "tcp://127.0.0.1:"
+        one_hop = replace(setting, connections=1)
+        return self._own_load("bandwidth_floor", f"{scheme}{address}", one_hop, method)
 
 
 class Grpc(System):
@@ -237,4 +308,4 @@ def first_line(argv: list[str]) -> str:
 
 
 def all_systems(build: Path) -> list[System]:
-    return [Ours(build), Floor(build), Nats(build), Grpc(build)]
+    return [Ours(build), Floor(build), Nats(build), Redis(build), Grpc(build), Direct(build)]

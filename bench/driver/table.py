@@ -31,6 +31,8 @@ def figure(value: float, name: str) -> str:
     """A figure with its unit, by the name of its field."""
     if name.endswith("_us"):
         return f"{number(value)} us"
+    if name == "bytes_per_s":
+        return f"{number(value * 8 / 1e9)} Gbit/s"
     if value >= 1e6:
         return f"{number(value / 1e6)} M/s"
     return f"{number(value / 1e3)} k/s" if value >= 1e3 else f"{number(value)} /s"

@@ -1,0 +1,134 @@
+// The floor of the bulk rows: blocks from one process to another over one stream socket, directly
+// (`--connections 1`) or through one relay process (`--connections 2`, hops) that reads into a
+// block and writes it. Each hop is one copy into the kernel and one out of it; no frames, no
+// credit.
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <fmt/format.h>
+#include <poll.h>
+#include <span>
+#include <string>
+#include <string_view>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include "bench/load.h"
+#include "bench/socket.h"
+
+namespace valkyrie::bench {
+namespace {
+
+constexpr int kStallMs = 5000;
+
+std::expected<Descriptor, std::string> accept_one(const Descriptor& listener) {
+  pollfd ready{.fd = listener.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&ready, 1, kStallMs) != 1) return std::unexpected("nobody connects");
+  Descriptor socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (socket.get() < 0) return std::unexpected("accept failed");
+  return socket;
+}
+
+// A process that ends with this one. `work` runs in it.
+template <typename Work>
+pid_t start(Work work) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  work();
+  ::_exit(0);
+}
+
+// Writes blocks until the other end goes away.
+void source(const std::string& url, std::size_t size) {
+  const auto socket = connect_to(url);
+  if (!socket) return;
+  const std::vector<std::byte> block(size);
+  while (write_all(socket->get(), block)) {
+  }
+}
+
+// Copies what it reads to `url` until either end goes away.
+void relay(const Descriptor& listener, const std::string& url, std::size_t size) {
+  const auto from = accept_one(listener);
+  const auto to = connect_to(url);
+  if (!from || !to) return;
+  std::vector<std::byte> block(size);
+  for (ssize_t got = 1; got > 0;) {
+    got = read_some(from->get(), block);
+    if (got > 0 && !write_all(to->get(), std::span(block).first(static_cast<std::size_t>(got)))) {
+      return;
+    }
+  }
+}
+
+// Takes blocks; the JSON result.
+std::expected<std::string, std::string> sink(const Descriptor& listener,
+                                             const LoadOptions& options) {
+  const auto socket = accept_one(listener);
+  if (!socket) return std::unexpected(socket.error());
+  std::vector<std::byte> block(options.size);
+  const std::uint64_t begin = now_ns() + static_cast<std::uint64_t>(options.warmup_s * 1e9);
+  const std::uint64_t end = begin + static_cast<std::uint64_t>(options.time_s * 1e9);
+  std::uint64_t bytes = 0;
+  for (std::uint64_t now = now_ns(); now < end; now = now_ns()) {
+    const ssize_t got = read_some(socket->get(), block);
+    if (got <= 0) return std::unexpected("the source has ended");
+    if (now >= begin) bytes += static_cast<std::uint64_t>(got);
+  }
+  const double rate = static_cast<double>(bytes) / options.time_s;
+  return fmt::format(
+      R"({{"program": "bandwidth_floor", "hops": {}, "size": {}, "bytes_per_s": {:.0f}, )"
+      R"("messages_per_s": {:.1f}, "errors": 0}})",
+      options.connections, options.size, rate, rate / options.size);
+}
+
+std::expected<std::string, std::string> measure(const LoadOptions& options) {
+  if (options.connections > 2) return std::unexpected("--connections, the hops, are 1 or 2");
+  const bool relayed = options.connections == 2;
+  const auto last = listen_on(options.url);
+  if (!last) return std::unexpected(last.error());
+  // The relay's own address: the next port, or another socket file.
+  std::string first_url = options.url + ".relay";
+  if (const std::size_t colon = options.url.rfind(':'); options.url.starts_with("tcp://")) {
+    const int port = std::stoi(options.url.substr(colon + 1));
+    first_url = fmt::format("{}:{}", options.url.substr(0, colon), port + 1);
+  }
+  std::vector<pid_t> children;
+  if (relayed) {
+    const auto first = listen_on(first_url);
+    if (!first) return std::unexpected(first.error());
+    children.push_back(start([&] { relay(*first, options.url, options.size); }));
+  }
+  children.push_back(start([&] { source(relayed ? first_url : options.url, options.size); }));
+  auto result = sink(*last, options);
+  for (const pid_t child : children) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  return result;
+}
+
+int bandwidth_floor_main(int argc, const char* const* argv) {
+  const auto options = parse_load_options(argc, argv);
+  if (!options) {
+    fmt::print(stderr, "{}\n", options.error());
+    return 2;
+  }
+  const auto result = measure(*options);
+  if (!result) {
+    fmt::print(stderr, "bandwidth_floor: {}\n", result.error());
+    return 1;
+  }
+  fmt::print("{}\n", *result);
+  return 0;
+}
+
+}  // namespace
+}  // namespace valkyrie::bench
+
+int main(int argc, char** argv) { return valkyrie::bench::bandwidth_floor_main(argc, argv); }
