@@ -22,8 +22,9 @@ std::string bad_body(messages::DecodeError error) {
 constinit const router::LocalServiceInfo RegistryService::kInfo{.name = messages::kRegistryService,
                                                                 .methods = kMethods};
 
-RegistryService::RegistryService(router::Router& router, std::uint64_t seed)
-    : router_(router), random_(seed) {
+RegistryService::RegistryService(router::Router& router, std::uint64_t seed,
+                                 std::shared_ptr<const registry::ServiceRules> rules)
+    : router_(router), catalog_(std::move(rules)), random_(seed) {
   router.observe(this);
 }
 
@@ -91,6 +92,16 @@ void RegistryService::on_routes_applied(std::uint64_t revision) {
     registrar->second.stream.send(
         messages::encode(RegisterEvent(messages::RegisterReply{.instance = reply.instance})));
   }
+}
+
+void RegistryService::on_suspect(std::uint64_t instance, protocol::Instant now) {
+  if (auto update = catalog_.suspect(instance, now)) router_.publish(*std::move(update));
+}
+
+std::optional<protocol::Instant> RegistryService::deadline() const { return catalog_.deadline(); }
+
+void RegistryService::on_deadline(protocol::Instant now) {
+  for (registry::RouteUpdate& update : catalog_.judge(now)) router_.publish(std::move(update));
 }
 
 void RegistryService::refuse(Registrar& registrar, const registry::Refusal& refusal) {

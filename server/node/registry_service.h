@@ -20,7 +20,8 @@ class RegistryService final : public router::LocalService, private router::Route
 
   // Becomes the observer of `router`, that of shard 0. `seed` names instances that do not name
   // themselves.
-  RegistryService(router::Router& router, std::uint64_t seed);
+  RegistryService(router::Router& router, std::uint64_t seed,
+                  std::shared_ptr<const registry::ServiceRules> rules);
 
   void on_request(router::LocalCall call, const router::LocalRequest& request,
                   protocol::Instant now) override;
@@ -31,6 +32,9 @@ class RegistryService final : public router::LocalService, private router::Route
   void on_end(router::LocalStream stream, protocol::Instant now) override;
   void on_closed(router::LocalStream stream, protocol::CloseCode code,
                  protocol::Instant now) override;
+
+  [[nodiscard]] std::optional<protocol::Instant> deadline() const override;
+  void on_deadline(protocol::Instant now) override;
 
   // What is registered.
   [[nodiscard]] const registry::Catalog& catalog() const { return catalog_; }
@@ -50,6 +54,7 @@ class RegistryService final : public router::LocalService, private router::Route
   };
 
   void on_routes_applied(std::uint64_t revision) override;
+  void on_suspect(std::uint64_t instance, protocol::Instant now) override;
   void add(Registrar& registrar, const messages::RegisterRequest& request, protocol::Instant now);
   void refuse(Registrar& registrar, const registry::Refusal& refusal);
   void remove(std::uint64_t stream);

@@ -18,6 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using protocol::Duration;
+using registry::EjectionSettings;
 using registry::ServiceSettings;
 using registry::SettingChange;
 
@@ -80,6 +81,14 @@ Parsed<SettingChange> change(std::string_view text, Parse parse) {
 constexpr std::uint32_t kInFlightMax = 1U << 24U;
 constexpr std::uint32_t kQueueMax = 1U << 20U;
 
+// The same of a setting of ejection.
+template <auto Field, class Parse>
+Parsed<SettingChange> ejection(std::string_view text, Parse parse) {
+  const auto value = parse(text);
+  if (!value) return std::unexpected(value.error());
+  return [read = *value](ServiceSettings& settings) { settings.ejection.*Field = read; };
+}
+
 struct Key {
   std::string_view name;
   Parsed<SettingChange> (*read)(std::string_view text);
@@ -95,6 +104,13 @@ Parsed<std::uint32_t> count(std::string_view text, std::uint32_t min, std::uint3
     return std::unexpected(fmt::format("{} is not between {} and {}", text, min, max));
   }
   return value;
+}
+
+Parsed<std::uint32_t> percent(std::string_view text) {
+  if (!text.ends_with('%')) {
+    return std::unexpected(fmt::format("\"{}\" is no percentage; write 40%", text));
+  }
+  return count(text.substr(0, text.size() - 1), 0, 100);
 }
 
 constexpr Key kKeys[] = {
@@ -131,9 +147,44 @@ constexpr Key kKeys[] = {
      }},
 };
 
+constexpr Key kEjectionKeys[] = {
+    {"ejection.failures",
+     [](std::string_view text) {
+       return ejection<&EjectionSettings::failures>(
+           text, [](std::string_view t) { return count(t, 0, 1000); });
+     }},
+    {"ejection.success_gap",
+     [](std::string_view text) { return ejection<&EjectionSettings::success_gap>(text, percent); }},
+    {"ejection.calls_min",
+     [](std::string_view text) {
+       return ejection<&EjectionSettings::calls_min>(
+           text, [](std::string_view t) { return count(t, 1, 1'000'000); });
+     }},
+    {"ejection.interval",
+     [](std::string_view text) {
+       return ejection<&EjectionSettings::interval>(
+           text, [](std::string_view t) { return duration(t, 1s, 1h); });
+     }},
+    {"ejection.time",
+     [](std::string_view text) {
+       return ejection<&EjectionSettings::time>(
+           text, [](std::string_view t) { return duration(t, 100ms, 24h); });
+     }},
+    {"ejection.time_max",
+     [](std::string_view text) {
+       return ejection<&EjectionSettings::time_max>(
+           text, [](std::string_view t) { return duration(t, 100ms, 24h); });
+     }},
+    {"ejection.share_max",
+     [](std::string_view text) { return ejection<&EjectionSettings::share_max>(text, percent); }},
+};
+
 const Key* find_key(std::string_view name) {
-  const auto* const found = std::ranges::find(kKeys, name, &Key::name);
-  return found == std::end(kKeys) ? nullptr : found;
+  for (const std::span<const Key> keys : {std::span<const Key>(kKeys), {kEjectionKeys}}) {
+    const auto found = std::ranges::find(keys, name, &Key::name);
+    if (found != keys.end()) return &*found;
+  }
+  return nullptr;
 }
 
 // A path below `services` in two: the pattern and the key.
@@ -218,6 +269,7 @@ std::expected<void, std::string> apply_setting(std::string_view path, std::strin
 std::vector<std::string_view> service_setting_keys() {
   std::vector<std::string_view> names;
   for (const Key& key : kKeys) names.push_back(key.name);
+  for (const Key& key : kEjectionKeys) names.push_back(key.name);
   return names;
 }
 

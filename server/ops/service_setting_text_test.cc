@@ -35,6 +35,30 @@ TEST(ServiceSettingText, every_key_takes_a_value) {
   EXPECT_EQ(settings_after("services.defaults.locality", "none").locality, "");
 }
 
+TEST(ServiceSettingText, every_key_of_ejection_takes_a_value) {
+  const auto ejection = [](std::string_view key, std::string_view value) {
+    return settings_after("services.defaults.ejection." + std::string(key), value).ejection;
+  };
+  EXPECT_EQ(ejection("failures", "3").failures, 3U);
+  EXPECT_EQ(ejection("success_gap", "20%").success_gap, 20U);
+  EXPECT_EQ(ejection("calls_min", "10").calls_min, 10U);
+  EXPECT_EQ(ejection("interval", "5s").interval, protocol::Duration(5s));
+  EXPECT_EQ(ejection("time", "1s").time, protocol::Duration(1s));
+  EXPECT_EQ(ejection("time_max", "1m").time_max, protocol::Duration(1min));
+  EXPECT_EQ(ejection("share_max", "30%").share_max, 30U);
+  EXPECT_EQ(settings_after("services.hello.Greeter.ejection.failures", "3").ejection.failures, 3U);
+}
+
+TEST(ServiceSettingText, a_share_is_a_percentage) {
+  EXPECT_EQ(error_of("services.defaults.ejection.share_max", "0%"), "");
+  EXPECT_EQ(error_of("services.defaults.ejection.share_max", "100%"), "");
+  EXPECT_NE(error_of("services.defaults.ejection.share_max", "101%"), "");
+  EXPECT_EQ(error_of("services.defaults.ejection.share_max", "50"),
+            "services.defaults.ejection.share_max: \"50\" is no percentage; write 40%");
+  EXPECT_EQ(error_of("services.defaults.ejection.failuers", "5"),
+            "unknown key \"failuers\" in services.defaults.ejection");
+}
+
 TEST(ServiceSettingText, a_pattern_may_be_quoted_or_not) {
   for (const char* path :
        {"services.\"hello.*\".deadline", "services.hello.*.deadline",

@@ -123,6 +123,7 @@ std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest&
   by_stream_.emplace(from.stream, std::pair(made.info->service, made.info->instance));
   streams_.emplace(made.info->id, from.stream);
   ++per_connection_[{from.shard, from.connection}];
+  deadline_.reset();
   result.update = made.route(RouteUpdate::Kind::add);
   return result;
 }
@@ -157,6 +158,7 @@ std::expected<RouteUpdate, Refusal> Catalog::update(std::uint64_t stream,
   if (change.health) registration->health = *change.health;
   if (change.weight) registration->weight = *change.weight;
   if (change.drain.value_or(false)) registration->draining = true;
+  deadline_.reset();
   if (!was_ready && registration->state() == InstanceState::ready) registration->ready_since = now;
   return registration->route(RouteUpdate::Kind::change);
 }

@@ -109,6 +109,13 @@ class Catalog {
                                              const Registrant& from) const;
   [[nodiscard]] Registration* find(std::uint64_t stream);
 
+  // Instances that take calls, and those that would if they were not out.
+  struct Count {
+    std::size_t ready = 0;
+    std::size_t out = 0;
+  };
+
+  [[nodiscard]] static Count counted(const Entry& entry);
   Entry& entry(const std::string& service, protocol::Instant now);
   [[nodiscard]] messages::InstanceView view(const Registration& registration,
                                             protocol::Instant now) const;

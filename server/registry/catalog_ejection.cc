@@ -9,13 +9,21 @@ namespace valkyrie::registry {
 
 using messages::InstanceState;
 
+Catalog::Count Catalog::counted(const Entry& entry) {
+  Count count;
+  for (const auto& [name, registration] : entry.instances) {
+    if (registration.state() == InstanceState::ready) ++count.ready;
+    if (registration.state() == InstanceState::ejected) ++count.out;
+  }
+  return count;
+}
+
 bool Catalog::eject(Entry& entry, Registration& registration, std::string reason,
                     protocol::Instant now) {
   if (registration.ejection.is_out || registration.state() != InstanceState::ready) return false;
-  const auto out = std::ranges::count_if(
-      entry.instances, [](const auto& named) { return named.second.ejection.is_out; });
+  const Count count = counted(entry);
   const EjectionSettings& settings = entry.settings.ejection;
-  if (!may_eject(entry.instances.size(), static_cast<std::size_t>(out), settings)) return false;
+  if (!may_eject(count.ready + count.out, count.out, settings)) return false;
   registration.ejection.begin(settings, std::move(reason), now);
   return true;
 }
@@ -44,6 +52,9 @@ std::optional<protocol::Instant> Catalog::deadline() const {
       consider(entry.judged + entry.settings.ejection.interval);
     }
     if (ejected_ == 0) continue;
+    if (const Count count = counted(entry); count.out > 0 && count.ready == 0) {
+      consider(protocol::Instant::min());
+    }
     for (const auto& [instance, registration] : entry.instances) {
       if (registration.ejection.is_out) consider(registration.ejection.until);
     }
@@ -56,9 +67,12 @@ std::vector<RouteUpdate> Catalog::judge(protocol::Instant now) {
   std::vector<RouteUpdate> changes;
   deadline_.reset();
   for (auto& [name, entry] : services_) {
+    // A bad instance is better than none.
+    const Count count = ejected_ == 0 ? Count() : counted(entry);
+    const bool none_left = count.out > 0 && count.ready == 0;
     for (auto& [instance, registration] : entry.instances) {
       Ejection& ejection = registration.ejection;
-      if (!ejection.is_out || ejection.until > now) continue;
+      if (!ejection.is_out || (ejection.until > now && !none_left)) continue;
       ejection.end(now);
       --ejected_;
       registration.ready_since = now;

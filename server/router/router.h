@@ -94,11 +94,13 @@ struct RouterCensus {
   std::uint64_t event_bytes_queued = 0;  // for each in its session.
 };
 
-// Told, on shard 0, when a change of the routes is true everywhere.
+// Told, on shard 0, what the registry has to know of the routing.
 class RouteObserver {
  public:
   // Every shard has applied the updates up to `revision`.
   virtual void on_routes_applied(std::uint64_t revision) = 0;
+  // The calls of an instance, on whatever shard, failed so often in a row that it is to be judged.
+  virtual void on_suspect(std::uint64_t instance, protocol::Instant now) = 0;
 
  protected:
   ~RouteObserver() = default;

@@ -419,7 +419,9 @@ void RouterCore::on_abandoned(Call& call) { on_cancel(call); }
 
 void RouterCore::on_response(Call& call, ConnectionId from, const Event& event) {
   const auto status = event.metadata.status();
-  ++stats.answers[status ? static_cast<std::size_t>(status->code) : 0];
+  const StatusCode code = status ? status->code : StatusCode::ok;
+  ++stats.answers[static_cast<std::size_t>(code)];
+  note_answer(*call.upstream->instance, code);
   answered(call, {.metadata = onward(event.metadata), .payload = event.payload}, event.qos,
            {.shard = config_.shard, .stream = event.stream, .bytes = event.cost, .holder = from});
 }
@@ -427,6 +429,11 @@ void RouterCore::on_response(Call& call, ConnectionId from, const Event& event) 
 void RouterCore::on_request_failed(Call& call, const Event& event) {
   const StatusCode code =
       event.status != StatusCode::ok ? event.status : protocol::caller_status(event.code);
+  // One whose connection is lost goes anyway.
+  if (const Connection* there = connections_.find(call.upstream->instance->info->connection);
+      there != nullptr && !there->leaving && event.outcome != Outcome::not_executed) {
+    note_answer(*call.upstream->instance, code);
+  }
   const std::string text = loss_text(*call.upstream->open, *call.upstream->instance, event);
   answer_upstream(call, {code, event.outcome, text});
 }

@@ -206,6 +206,8 @@ class RouterCore final : private LocalPort {
   void take_room(registry::Instance& instance, std::uint32_t from, const ShardMessage& message);
   void on_room(std::uint32_t from, const ShardMessage& message);
   void on_room_back(const ShardMessage& message);
+  void note_answer(const registry::Instance& instance, StatusCode code);
+  void suspect(std::uint64_t instance);
 
   // router_streams.cc
   void take_stream(ConnectionId id, const Event& event);

@@ -79,6 +79,22 @@ void RouterCore::on_room(std::uint32_t from, const ShardMessage& message) {
   post(from, std::move(back));
 }
 
+// An instance of this shard ended a call with this code.
+void RouterCore::note_answer(const registry::Instance& instance, StatusCode code) {
+  const std::uint32_t most = instance.home->settings().ejection.failures;
+  if (instance.info->gauge.note_answer(code, most)) suspect(instance.info->id);
+}
+
+void RouterCore::suspect(std::uint64_t instance) {
+  if (config_.shard == 0) {
+    if (observer != nullptr) observer->on_suspect(instance, now_);
+    return;
+  }
+  ShardMessage message = letter(Type::suspect, 0);
+  message.number = instance;
+  post(0, std::move(message));
+}
+
 // Back on the shard of the instance.
 void RouterCore::on_room_back(const ShardMessage& message) {
   registry::Instance* instance = table_.find(message.number);

@@ -118,6 +118,8 @@ void RouterCore::apply(const registry::RouteUpdate& update) {
       }
       return;
     }
+    // Out or back, it begins anew.
+    info.gauge.failures_in_row.store(0, std::memory_order_relaxed);
   }
   table_.apply(update);
   if (registry::Service* service = table_.find_service(info.service)) wake(*service);
@@ -132,6 +134,8 @@ void RouterCore::on_message(std::uint32_t from, ShardMessage&& message, Instant 
       applied.number = message.route->revision;
       return post(0, std::move(applied));
     }
+    case Type::suspect:
+      return suspect(message.number);
     case Type::route_applied:
       applied_[from] = message.number;
       if (observer != nullptr) observer->on_routes_applied(routes_applied());

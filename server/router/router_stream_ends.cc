@@ -21,7 +21,12 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
       // What is dropped of what waits has left.
       if (end.kind == StreamEnd::Kind::instance) pass_credit(end, end.waiting);
       pass_end(end, onward(event.metadata));
-      if (end.kind == StreamEnd::Kind::instance) on_instance_ended(end);
+      if (end.kind == StreamEnd::Kind::instance) {
+        const auto status = event.metadata.status();
+        if (end.instance != nullptr)
+          note_answer(*end.instance, status ? status->code : StatusCode::ok);
+        on_instance_ended(end);
+      }
       return;
     case EventType::reset:
     case EventType::stream_closed:

@@ -65,6 +65,8 @@ struct ShardMessage {
     route,
     // `number`: the revision that was applied.
     route_applied,
+    // To shard 0: `number`: the calls of this instance fail.
+    suspect,
     // Origin to owner: `lane`, `number` (instance id, or index of a local service), `open`.
     lane_open,
     // Origin to owner: `lane` has no call left and takes none any more.

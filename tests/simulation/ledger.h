@@ -36,7 +36,7 @@ struct Reply {
 };
 
 // The codes of what a service says where it says no.
-inline constexpr protocol::StatusCode kErrorCode = protocol::StatusCode::data_loss;
+inline constexpr protocol::StatusCode kErrorCode = protocol::StatusCode::internal;
 inline constexpr protocol::StatusCode kShedCode = protocol::StatusCode::aborted;
 
 // A call and what became of it.

@@ -109,8 +109,14 @@ class Peer final : public Program {
   }
   // Answers a request.
   void reply(const Incoming& request, std::string_view payload) {
-    static_cast<void>(wire.near.send_response(request.stream, request.correlation,
-                                              {.payload = bytes_of(payload)}));
+    std::array<std::byte, 64> buffer;
+    protocol::MetadataWriter writer(buffer);
+    if (answer_code != protocol::StatusCode::ok) {
+      writer.status({.code = answer_code, .outcome = protocol::Outcome::executed, .text = {}});
+    }
+    static_cast<void>(
+        wire.near.send_response(request.stream, request.correlation,
+                                {.metadata = *writer.finish(), .payload = bytes_of(payload)}));
   }
   // Answers all that it holds.
   void reply_all() {
@@ -128,6 +134,7 @@ class Peer final : public Program {
   std::size_t served = 0;             // Requests that came.
   std::size_t cancels = 0;            // And were given up,
   std::size_t abandoned = 0;
+  protocol::StatusCode answer_code = protocol::StatusCode::ok;  // Of its answers.
   bool hold = false;    // Keep requests instead of echoing them.
   bool consume = true;  // Return credit for what came.
   bool closed = false;  // The session is over.

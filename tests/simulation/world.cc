@@ -51,10 +51,12 @@ std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t se
                settings.slow_start = slow_start;
              });
   rules->add("world.*", [in_flight_max = random() % 3 == 0 ? 1 + random() % 20 : 0,
+                         failures = static_cast<std::uint32_t>(random() % 4),
                          queue_max = random() % 2 == 0 ? random() % 20 : kQueueAmple](
                             registry::ServiceSettings& settings) {
     settings.in_flight_max = static_cast<std::uint32_t>(in_flight_max);
     settings.queue_max = static_cast<std::uint32_t>(queue_max);
+    settings.ejection = {.failures = failures, .time = 1s, .time_max = 4s, .share_max = 100};
   });
   return rules;
 }

@@ -110,8 +110,9 @@ void World::check_routes() {
       const auto known = expected.find({service.name, instance.instance});
       require(known != expected.end(), "{} of {} is listed, but nobody serves it",
               instance.instance, service.name);
-      require(known->second == (instance.state == messages::InstanceState::ready),
-              "{} of {} is listed as {}", instance.instance, service.name,
+      const bool serves = instance.state == messages::InstanceState::ready ||
+                          instance.state == messages::InstanceState::ejected;
+      require(known->second == serves, "{} of {} is listed as {}", instance.instance, service.name,
               to_string(instance.state));
       require(instance.in_flight == 0, "{} of {} is said to have {} calls", instance.instance,
               service.name, instance.in_flight);
