@@ -88,6 +88,7 @@ void describe(A& a, Ref<A, MethodInfo> m) {
   a.number(4, m.qos_class, kQosClassMax);
   a.number(5, m.timeout_ms, kMethodTimeoutMsMax);
   a.boolean(6, m.large);
+  a.text(7, m.description, kRegistryTextBytesMax);
 }
 
 template <class A>
@@ -137,9 +138,48 @@ void describe(A& a, Ref<A, InstanceView> m) {
 }
 
 template <class A>
+void describe(A& a, Ref<A, ServicePolicyView> m) {
+  a.number(1, m.deadline_ms);
+  a.number(2, m.in_flight_max);
+  a.number(3, m.queue_max);
+  a.enumeration(4, m.balance, Balance::consistent_hash);
+  a.number(5, m.slow_start_ms);
+  a.text(6, m.locality, kRegistryNameBytesMax);
+  a.number(7, m.ejection_failures);
+  a.number(8, m.ejection_success_gap);
+  a.number(9, m.ejection_calls_min);
+  a.number(10, m.ejection_interval_ms);
+  a.number(11, m.ejection_time_ms);
+  a.number(12, m.ejection_time_max_ms);
+  a.number(13, m.ejection_share_max);
+}
+
+template <class A>
 void describe(A& a, Ref<A, ServiceView> m) {
   a.text(1, m.name, kRegistryNameBytesMax);
   a.messages(2, m.instances, kListedInstancesMax);
+  a.message(3, m.policy);
+}
+
+template <class A>
+void describe(A& a, Ref<A, WatchRequest> m) {
+  a.text(1, m.prefix, kRegistryNameBytesMax);
+}
+
+template <class A>
+void describe(A& a, Ref<A, WatchSnapshot> m) {
+  a.number(1, m.revision);
+  a.messages(2, m.services, kListedServicesMax);
+  a.number(3, m.part);
+  a.boolean(4, m.more);
+}
+
+template <class A>
+void describe(A& a, Ref<A, WatchChange> m) {
+  a.number(1, m.revision);
+  a.text(2, m.service, kRegistryNameBytesMax);
+  a.message(3, m.instance);
+  a.boolean(4, m.removed);
 }
 
 template <class A>
@@ -172,6 +212,8 @@ std::string encode(const RegisterMessage& message) { return encode_described(mes
 std::string encode(const RegisterEvent& event) { return encode_described(event); }
 std::string encode(const ListServicesRequest& request) { return encode_described(request); }
 std::string encode(const ListServicesReply& reply) { return encode_described(reply); }
+std::string encode(const WatchRequest& request) { return encode_described(request); }
+std::string encode(const WatchEvent& event) { return encode_described(event); }
 std::string encode(const NodeInfoRequest& request) { return encode_described(request); }
 std::string encode(const NodeInfoReply& reply) { return encode_described(reply); }
 
@@ -184,6 +226,8 @@ VALKYRIE_DECODE(RegisterMessage)
 VALKYRIE_DECODE(RegisterEvent)
 VALKYRIE_DECODE(ListServicesRequest)
 VALKYRIE_DECODE(ListServicesReply)
+VALKYRIE_DECODE(WatchRequest)
+VALKYRIE_DECODE(WatchEvent)
 VALKYRIE_DECODE(NodeInfoRequest)
 VALKYRIE_DECODE(NodeInfoReply)
 #undef VALKYRIE_DECODE

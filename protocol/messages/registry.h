@@ -72,6 +72,7 @@ struct MethodInfo {
   std::uint32_t qos_class = 0;   // The protocol's class plus 1; 0: none is asked for.
   std::uint64_t timeout_ms = 0;  // 0: the node's default.
   bool large = false;            // May pass the message limit of a call.
+  std::string description;       // For people.
   bool operator==(const MethodInfo&) const = default;
 };
 
@@ -132,10 +133,30 @@ struct InstanceView {
   bool operator==(const InstanceView&) const = default;
 };
 
+// How a node treats the calls of a service: docs/operating/services.md, key by key. Times in
+// milliseconds.
+struct ServicePolicyView {
+  std::uint64_t deadline_ms = 0;
+  std::uint32_t in_flight_max = 0;  // 0: no limit but the instances'.
+  std::uint32_t queue_max = 0;
+  Balance balance = Balance::least_outstanding;
+  std::uint64_t slow_start_ms = 0;
+  std::string locality;
+  std::uint32_t ejection_failures = 0;
+  std::uint32_t ejection_success_gap = 0;
+  std::uint32_t ejection_calls_min = 0;
+  std::uint64_t ejection_interval_ms = 0;
+  std::uint64_t ejection_time_ms = 0;
+  std::uint64_t ejection_time_max_ms = 0;
+  std::uint32_t ejection_share_max = 0;
+  bool operator==(const ServicePolicyView&) const = default;
+};
+
 // A service as lists show it.
 struct ServiceView {
   std::string name;
   std::vector<InstanceView> instances;
+  ServicePolicyView policy;
   bool operator==(const ServiceView&) const = default;
 };
 
@@ -144,6 +165,33 @@ struct ListServicesReply {
   std::vector<ServiceView> services;
   bool operator==(const ListServicesReply&) const = default;
 };
+
+// The one message a client sends on Registry/Watch.
+struct WatchRequest {
+  std::string prefix;  // Of the services' names; empty: all.
+  bool operator==(const WatchRequest&) const = default;
+};
+
+// What there is at a revision, or a part of it: part 0 begins anew.
+struct WatchSnapshot {
+  std::uint64_t revision = 0;
+  std::vector<ServiceView> services;
+  std::uint32_t part = 0;
+  bool more = false;  // Another part follows.
+  bool operator==(const WatchSnapshot&) const = default;
+};
+
+// An instance is new, is another now, or is gone.
+struct WatchChange {
+  std::uint64_t revision = 0;
+  std::string service;
+  InstanceView instance;  // Of a removed one its name alone.
+  bool removed = false;
+  bool operator==(const WatchChange&) const = default;
+};
+
+// What the node sends on Registry/Watch.
+using WatchEvent = std::variant<WatchSnapshot, WatchChange>;
 
 // Body of Node/Info.
 struct NodeInfoRequest {
@@ -179,6 +227,8 @@ struct NodeInfoReply {
 [[nodiscard]] std::string encode(const RegisterEvent& event);
 [[nodiscard]] std::string encode(const ListServicesRequest& request);
 [[nodiscard]] std::string encode(const ListServicesReply& reply);
+[[nodiscard]] std::string encode(const WatchRequest& request);
+[[nodiscard]] std::string encode(const WatchEvent& event);
 [[nodiscard]] std::string encode(const NodeInfoRequest& request);
 [[nodiscard]] std::string encode(const NodeInfoReply& reply);
 

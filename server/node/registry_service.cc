@@ -1,5 +1,6 @@
 #include "server/node/registry_service.h"
 
+#include <fmt/format.h>
 #include <utility>
 
 namespace valkyrie::server {
@@ -10,10 +11,18 @@ using protocol::CloseCode;
 using protocol::Outcome;
 using protocol::StatusCode;
 
+constexpr std::string_view kRegister = "Register";
+
 constexpr router::LocalMethod kMethods[] = {
-    {.name = "List"}, {.name = "Register", .kind = protocol::StreamKind::stream}};
+    {.name = "List"},
+    {.name = kRegister, .kind = protocol::StreamKind::stream},
+    {.name = "Watch", .kind = protocol::StreamKind::stream}};
 
 std::string bad_body(messages::DecodeError error) {
+  if (error == messages::DecodeError::limit) {
+    return fmt::format("the body is over a limit: an instance has at most {} methods and {} labels",
+                       messages::kMethodsMax, messages::kInstanceLabelsMax);
+  }
   return "the body is not readable: " + std::string(messages::to_string(error));
 }
 
@@ -39,6 +48,7 @@ void RegistryService::on_request(router::LocalCall call, const router::LocalRequ
 
 void RegistryService::on_stream(router::LocalStream stream, const router::LocalOpen& open,
                                 protocol::Instant /*now*/) {
+  if (open.method != kRegister) return watches_.open(stream);
   registrars_[stream.id()] = {.stream = stream,
                               .from = {.stream = stream.id(),
                                        .shard = open.caller.shard,
@@ -50,33 +60,34 @@ void RegistryService::on_stream(router::LocalStream stream, const router::LocalO
 void RegistryService::on_message(router::LocalStream stream, const router::LocalMessage& message,
                                  protocol::Instant now) {
   stream.consume(message.cost);
+  if (watches_.knows(stream.id())) return watches_.on_message(stream, message.payload, now);
   Registrar& registrar = registrars_.at(stream.id());
   if (registrar.over) return;
   const auto body = messages::decode<messages::RegisterMessage>(message.payload);
   if (!body) {
-    return refuse(registrar,
-                  {.code = StatusCode::invalid_argument, .text = bad_body(body.error())});
+    return refuse(registrar, {.code = StatusCode::invalid_argument, .text = bad_body(body.error())},
+                  now);
   }
   if (const auto* request = std::get_if<messages::RegisterRequest>(&*body)) {
     return add(registrar, *request, now);
   }
   auto changed = catalog_.update(stream.id(), std::get<messages::InstanceUpdate>(*body), now);
-  if (!changed) return refuse(registrar, changed.error());
-  router_.publish(*std::move(changed));
+  if (!changed) return refuse(registrar, changed.error(), now);
+  publish(*std::move(changed), now);
 }
 
 void RegistryService::add(Registrar& registrar, const messages::RegisterRequest& request,
                           protocol::Instant now) {
   auto added = catalog_.add(request, registrar.from, random_(), now);
-  if (!added) return refuse(registrar, added.error());
+  if (!added) return refuse(registrar, added.error(), now);
   if (added->superseded) {
-    router_.publish(*std::move(added->removed));
+    publish(*std::move(added->removed), now);
     const auto earlier = registrars_.find(*added->superseded);
     earlier->second.stream.reset(CloseCode::superseded, "the instance has registered again");
     registrars_.erase(earlier);
   }
   std::string name = added->update.info->instance;
-  const std::uint64_t revision = router_.publish(std::move(added->update));
+  const std::uint64_t revision = publish(std::move(added->update), now);
   replies_.push_back(
       {.revision = revision, .stream = registrar.from.stream, .instance = std::move(name)});
   on_routes_applied(router_.routes_applied());
@@ -95,33 +106,53 @@ void RegistryService::on_routes_applied(std::uint64_t revision) {
 }
 
 void RegistryService::on_suspect(std::uint64_t instance, protocol::Instant now) {
-  if (auto update = catalog_.suspect(instance, now)) router_.publish(*std::move(update));
+  if (auto update = catalog_.suspect(instance, now)) publish(*std::move(update), now);
 }
 
 std::optional<protocol::Instant> RegistryService::deadline() const { return catalog_.deadline(); }
 
 void RegistryService::on_deadline(protocol::Instant now) {
-  for (registry::RouteUpdate& update : catalog_.judge(now)) router_.publish(std::move(update));
+  for (registry::RouteUpdate& update : catalog_.judge(now)) publish(std::move(update), now);
 }
 
-void RegistryService::refuse(Registrar& registrar, const registry::Refusal& refusal) {
+// Makes a change true on every shard, and tells who watches.
+std::uint64_t RegistryService::publish(registry::RouteUpdate update, protocol::Instant now) {
+  const auto info = update.info;
+  const bool removed = update.kind == registry::RouteUpdate::Kind::remove;
+  const std::uint64_t revision = router_.publish(std::move(update));
+  watches_.on_change(revision, *info, removed, now);
+  return revision;
+}
+
+void RegistryService::refuse(Registrar& registrar, const registry::Refusal& refusal,
+                             protocol::Instant now) {
   registrar.over = true;
-  remove(registrar.from.stream);
+  remove(registrar.from.stream, now);
   registrar.stream.end({refusal.code, Outcome::not_executed, refusal.text});
 }
 
-void RegistryService::remove(std::uint64_t stream) {
-  if (auto update = catalog_.remove(stream)) router_.publish(*std::move(update));
+void RegistryService::remove(std::uint64_t stream, protocol::Instant now) {
+  if (auto update = catalog_.remove(stream)) publish(*std::move(update), now);
 }
 
-void RegistryService::on_end(router::LocalStream stream, protocol::Instant /*now*/) {
-  remove(stream.id());
-  stream.end();
+void RegistryService::on_end(router::LocalStream stream, protocol::Instant now) {
+  remove(stream.id(), now);
+  // Whoever watches may end its side with the request; the events go on until it is gone.
+  if (!watches_.knows(stream.id())) stream.end();
+}
+
+void RegistryService::on_drain(protocol::Duration /*grace*/, protocol::Instant /*now*/) {
+  watches_.end_all();
+}
+
+void RegistryService::on_writable(router::LocalStream stream, protocol::Instant now) {
+  watches_.on_writable(stream.id(), now);
 }
 
 void RegistryService::on_closed(router::LocalStream stream, CloseCode /*code*/,
-                                protocol::Instant /*now*/) {
-  remove(stream.id());
+                                protocol::Instant now) {
+  watches_.close(stream.id());
+  remove(stream.id(), now);
   registrars_.erase(stream.id());
 }
 

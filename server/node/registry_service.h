@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "server/node/registry_watches.h"
 #include "server/registry/catalog.h"
 #include "server/router/router.h"
 
@@ -30,6 +31,8 @@ class RegistryService final : public router::LocalService, private router::Route
   void on_message(router::LocalStream stream, const router::LocalMessage& message,
                   protocol::Instant now) override;
   void on_end(router::LocalStream stream, protocol::Instant now) override;
+  void on_drain(protocol::Duration grace, protocol::Instant now) override;
+  void on_writable(router::LocalStream stream, protocol::Instant now) override;
   void on_closed(router::LocalStream stream, protocol::CloseCode code,
                  protocol::Instant now) override;
 
@@ -56,11 +59,13 @@ class RegistryService final : public router::LocalService, private router::Route
   void on_routes_applied(std::uint64_t revision) override;
   void on_suspect(std::uint64_t instance, protocol::Instant now) override;
   void add(Registrar& registrar, const messages::RegisterRequest& request, protocol::Instant now);
-  void refuse(Registrar& registrar, const registry::Refusal& refusal);
-  void remove(std::uint64_t stream);
+  std::uint64_t publish(registry::RouteUpdate update, protocol::Instant now);
+  void refuse(Registrar& registrar, const registry::Refusal& refusal, protocol::Instant now);
+  void remove(std::uint64_t stream, protocol::Instant now);
 
   router::Router& router_;
   registry::Catalog catalog_;
+  RegistryWatches watches_{catalog_};
   std::mt19937_64 random_;
   std::unordered_map<std::uint64_t, Registrar> registrars_;
   std::deque<Reply> replies_;  // By revision.

@@ -184,40 +184,4 @@ std::optional<RouteUpdate> Catalog::remove(std::uint64_t stream) {
   return update;
 }
 
-messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Instant now) const {
-  messages::ListServicesReply reply;
-  std::size_t listed = 0;
-  for (auto at = services_.lower_bound(prefix); at != services_.end(); ++at) {
-    if (!at->first.starts_with(prefix) || reply.services.size() == messages::kListedServicesMax) {
-      break;
-    }
-    messages::ServiceView& service = reply.services.emplace_back();
-    service.name = at->first;
-    for (const auto& [name, registration] : at->second.instances) {
-      if (listed++ == messages::kListedInstancesMax) return reply;
-      service.instances.push_back(view(registration, now));
-    }
-  }
-  return reply;
-}
-
-messages::InstanceView Catalog::view(const Registration& registration,
-                                     protocol::Instant now) const {
-  const InstanceInfo& info = *registration.info;
-  return {.instance = info.instance,
-          .version = info.version,
-          .state = registration.state(),
-          .weight = registration.weight,
-          .concurrency = info.concurrency,
-          .in_flight = info.gauge.in_flight.load(std::memory_order_relaxed),
-          .calls = info.gauge.calls.load(std::memory_order_relaxed),
-          .age_ns = static_cast<std::uint64_t>((now - info.registered).count()),
-          .peer = info.peer,
-          .labels = info.labels,
-          .methods = info.methods,
-          .reason = registration.state() == InstanceState::ejected ? registration.ejection.text(now)
-                                                                   : std::string(),
-          .failures = info.gauge.failures.load(std::memory_order_relaxed)};
-}
-
 }  // namespace valkyrie::registry

@@ -27,6 +27,9 @@ namespace valkyrie::registry {
 inline constexpr std::size_t kConnectionInstancesMax = 1024;
 inline constexpr std::size_t kNodeInstancesMax = 65536;
 
+// Bytes of a part of a snapshot, more or less; one instance is never cut.
+inline constexpr std::size_t kWatchPartBytes = 64U << 10U;
+
 // Where a registration came from. `stream` names it in all later calls.
 struct Registrant {
   std::uint64_t stream = 0;  // Unique among live registrations.
@@ -80,6 +83,12 @@ class Catalog {
   // Answer of valkyrie.Registry/List, by name, cut at messages::kListed*Max.
   [[nodiscard]] messages::ListServicesReply list(std::string_view prefix,
                                                  protocol::Instant now) const;
+  // All of it, in parts of about kWatchPartBytes, their revision not set. At least one part.
+  [[nodiscard]] std::vector<messages::WatchSnapshot> snapshot(std::string_view prefix,
+                                                              protocol::Instant now) const;
+  // One instance; nullopt if it is gone.
+  [[nodiscard]] std::optional<messages::InstanceView> view_of(std::uint64_t instance,
+                                                              protocol::Instant now) const;
   // Live registrations.
   [[nodiscard]] std::size_t size() const { return by_stream_.size(); }
 
@@ -117,8 +126,8 @@ class Catalog {
 
   [[nodiscard]] static Count counted(const Entry& entry);
   Entry& entry(const std::string& service, protocol::Instant now);
-  [[nodiscard]] messages::InstanceView view(const Registration& registration,
-                                            protocol::Instant now) const;
+  [[nodiscard]] static messages::InstanceView view(const Registration& registration,
+                                                   protocol::Instant now);
   static bool eject(Entry& entry, Registration& registration, std::string reason,
                     protocol::Instant now);
   static void compare(Entry& entry, protocol::Instant now, std::vector<RouteUpdate>& changes);
