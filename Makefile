@@ -101,6 +101,7 @@ bench: build  ## the table of floors, peers and ours, measured in one run
 	@cmake -S . -B $(BUILD) --log-level=WARNING  # Finds the peers that were just installed.
 	@ninja -C $(BUILD) -j $(JOBS) bench-programs
 	@bench/run --build $(abspath $(BUILD))
+	@bench/plot -o $(BUILD)/bench/plot.html
 
 .PHONY: docs
 docs:  ## reference of the public headers, in build/docs; undocumented symbols are errors
