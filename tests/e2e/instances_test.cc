@@ -27,7 +27,7 @@ class Instances : public ::testing::Test {
     }
   }
 
-  RunningNode node{{"--shards", "3"}};
+  RunningNode node{{"--shards", "3", "--set", "services.test.Narrow.queue_max=0"}};
 };
 
 TEST_F(Instances, a_call_whose_instance_is_killed_may_have_executed) {
@@ -101,6 +101,19 @@ TEST_F(Instances, a_full_instance_refuses_and_nothing_executed) {
   wait_in_flight(1);
   gate.open();
   EXPECT_EQ(finish(third).exit, 0);
+}
+
+TEST_F(Instances, a_call_waits_for_a_full_instance) {
+  Gate gate;
+  Cli serve(node, {"serve", "test.Queue", "--exec", gate.wait_command(), "--in-flight", "1"});
+  ASSERT_TRUE(serve.log.find("serving").has_value());
+  Cli first(node, {"call", "test.Queue/Run", "x"});
+  wait_in_flight(1);
+  Cli second(node, {"call", "test.Queue/Run", "x"});
+  gate.open();
+  EXPECT_EQ(finish(first).exit, 0);
+  gate.open();
+  EXPECT_EQ(finish(second).exit, 0);
 }
 
 TEST_F(Instances, a_draining_instance_finishes_its_call_and_gets_no_other) {
