@@ -10,7 +10,7 @@ using Type = ShardMessage::Type;
 
 // Buffers kept for the next messages, and the largest that is.
 constexpr std::size_t kSpareBuffersMax = 256;
-constexpr std::size_t kSpareBufferBytesMax = 64U << 10U;
+constexpr std::size_t kSpareBufferBytesMax = 16U << 10U;
 // Entries of a turn's credit that are looked at to add to.
 constexpr std::size_t kCreditEntriesTried = 8;
 
@@ -35,11 +35,14 @@ Body RouterCore::body_of(Bytes metadata, Bytes payload) {
   return body;
 }
 
+// What is not kept is freed here: the place in the ring it came from would hold it until the ring has
+// gone round.
 void RouterCore::reuse(Body&& body) {
-  const std::size_t capacity = body.bytes.capacity();
+  std::vector<std::byte> bytes = std::move(body.bytes);
+  const std::size_t capacity = bytes.capacity();
   if (capacity == 0 || capacity > kSpareBufferBytesMax || spare_.size() == kSpareBuffersMax) return;
-  body.bytes.clear();
-  spare_.push_back(std::move(body.bytes));
+  bytes.clear();
+  spare_.push_back(std::move(bytes));
 }
 
 void RouterCore::post(std::uint32_t shard, ShardMessage&& message) {
