@@ -3,12 +3,14 @@
 #
 #   include/valkyrie/client.h             #include "valkyrie/client.h"     (valkyrie::sdk)
 #   include/valkyrie/protocol/frame.h     #include "protocol/frame.h"      (valkyrie::protocol)
+#   include/valkyrie/testing/node.h       #include "valkyrie/testing/node.h"  (valkyrie::testing)
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/valkyrie)
 
-# valkyrie_package(TARGET EXPORT_NAME): makes a static library of the tree installable. What it was
-# built with (warnings, sanitizers) stays in the tree; the libraries it stands on come along.
+# valkyrie_package(TARGET EXPORT_NAME [SET]): makes a static library of the tree installable. What it
+# was built with (warnings, sanitizers) stays in the tree; the libraries it stands on come along. SET
+# is a component of the package that find_package() has to name.
 function(valkyrie_package target export_name)
   if(NOT TARGET ${target})
     return()
@@ -28,7 +30,8 @@ function(valkyrie_package target export_name)
   target_include_directories(${target} INTERFACE
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/valkyrie>)
-  install(TARGETS ${target} EXPORT valkyrie ARCHIVE COMPONENT development)
+  list(JOIN ARGN "-" set)
+  install(TARGETS ${target} EXPORT valkyrie${set} ARCHIVE COMPONENT development)
   set_property(GLOBAL APPEND PROPERTY VALKYRIE_PACKAGED ${target})
 endfunction()
 
@@ -36,6 +39,10 @@ valkyrie_package(valkyrie-protocol protocol)
 valkyrie_package(valkyrie-messages messages)
 valkyrie_package(valkyrie-transport transport)
 valkyrie_package(valkyrie-sdk sdk)
+# The node that a test of an application runs: nobody calls these libraries by themselves.
+foreach(library registry router jobs node ops-node testing)
+  valkyrie_package(valkyrie-${library} ${library} -testing)
+endforeach()
 get_property(packaged GLOBAL PROPERTY VALKYRIE_PACKAGED)
 
 # What `make install` builds besides the programs.
@@ -57,6 +64,9 @@ endfunction()
 valkyrie_headers(protocol valkyrie/protocol)
 if(TARGET valkyrie-sdk)
   valkyrie_headers(sdk/cpp/include/valkyrie valkyrie)
+endif()
+if(TARGET valkyrie-testing)
+  valkyrie_headers(server/testing/include/valkyrie valkyrie)
 endif()
 foreach(program valkyrie-server valkyrie-runner valkyrie-cli)
   if(TARGET ${program})
@@ -122,6 +132,12 @@ endforeach()
 
 install(EXPORT valkyrie NAMESPACE valkyrie:: FILE valkyrie-targets.cmake
   DESTINATION ${package_dir} COMPONENT development)
+if(TARGET valkyrie-testing)
+  set(testing_packages)
+  valkyrie_needs(valkyrie-testing testing_archives testing_modules testing_packages)
+  install(EXPORT valkyrie-testing NAMESPACE valkyrie:: FILE valkyrie-testing-targets.cmake
+    DESTINATION ${package_dir} COMPONENT development)
+endif()
 configure_package_config_file(cmake/valkyrie-config.cmake.in valkyrie-config.cmake
   INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(valkyrie-config-version.cmake COMPATIBILITY SameMinorVersion)

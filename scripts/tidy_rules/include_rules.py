@@ -18,6 +18,7 @@ ARROWS = {
     "server/bridge": _SERVER_CORE + ("transport",),
     "server/adapters": _SERVER_CORE + ("transport",),
     "server/ops": _SERVER,
+    "server/testing": _SERVER + ("server", "sdk"),
     "server": _SERVER,
     "sdk": ("protocol", "transport"),
     "runner": _CLIENT,

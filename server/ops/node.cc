@@ -137,16 +137,29 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
   return {};
 }
 
-void Node::drain(protocol::Duration grace) {
+// Returns when each shard has done the work.
+void Node::on_each_shard(const std::function<void(Shard&)>& work) {
   // Shared with the shards, which may still be leaving count_down() when the wait is over.
-  const auto stopped = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(shards_.size()));
+  const auto done = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(shards_.size()));
   for (const auto& shard : shards_) {
-    shard->reactor().post([stopped, shard = shard.get(), grace] {
-      shard->drain(grace);
-      stopped->count_down();
+    shard->reactor().post([done, shard = shard.get(), &work] {
+      work(*shard);
+      done->count_down();
     });
   }
-  stopped->wait();
+  done->wait();
+}
+
+void Node::post_to_shards(const std::function<void()>& task) {
+  for (const auto& shard : shards_) shard->reactor().post([copy = task] { copy(); });
+}
+
+void Node::cut() {
+  on_each_shard([](Shard& shard) { shard.abort(); });
+}
+
+void Node::drain(protocol::Duration grace) {
+  on_each_shard([grace](Shard& shard) { shard.drain(grace); });
   // From here on nobody connects: dialers are refused at once and go elsewhere.
   listeners_.clear();
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <span>
 #include <spdlog/logger.h>
@@ -37,6 +38,10 @@ class Node {
   // Who it is and where it can be reached.
   [[nodiscard]] const NodeIdentity& identity() const { return identity_; }
 
+  // Cuts every connection without a word to its peer. They are cut when this returns.
+  void cut();
+  // Runs `task` on the thread of each shard, in the order of the calls.
+  void post_to_shards(const std::function<void()>& task);
   // Closes the doors and lets running calls end for at most `grace`.
   void drain(protocol::Duration grace);
   // Readable once the last connection of a draining node is gone.
@@ -47,6 +52,7 @@ class Node {
  private:
   Node(const ServerOptions& options, NodeState state, const RandomSource& random,
        spdlog::logger& log);
+  void on_each_shard(const std::function<void(Shard&)>& work);
   [[nodiscard]] std::expected<void, std::string> open_doors();
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
