@@ -100,6 +100,7 @@ TEST(CommandLineAlone, every_help_has_examples) {
   for (const std::vector<std::string>& command :
        std::vector<std::vector<std::string>>{{},
                                              {"call"},
+                                             {"stream"},
                                              {"serve"},
                                              {"services"},
                                              {"services", "ls"},

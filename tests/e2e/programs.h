@@ -66,6 +66,8 @@ class Gate {
   Gate();
   // What opens it is held up until open().
   [[nodiscard]] std::string wait_command() const { return "read go < " + path_; }
+  // The pipe.
+  [[nodiscard]] const std::string& path() const { return path_; }
   // Lets one pass.
   void open() const;
 

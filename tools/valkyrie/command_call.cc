@@ -59,11 +59,7 @@ int run_call(const Globals& globals, const CallArguments& arguments) {
   }
   Metadata metadata;
   CallOptions options = arguments.flags.options(globals);
-  for (const auto& [name, value] : arguments.flags.headers) {
-    if (metadata.add(name, value)) continue;
-    print_error(fmt::format("-H {}={}: names are [a-z0-9._-], values printable", name, value));
-    return kExitUsage;
-  }
+  if (!arguments.flags.fill(metadata)) return kExitUsage;
   options.metadata = &metadata;
   const auto start = std::chrono::steady_clock::now();
   const auto reply = client->call(arguments.target, *body, options).wait();

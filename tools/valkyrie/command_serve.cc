@@ -5,6 +5,7 @@
 
 #include "tools/valkyrie/commands.h"
 #include "tools/valkyrie/exec.h"
+#include "tools/valkyrie/exec_stream.h"
 #include "tools/valkyrie/options.h"
 
 namespace valkyrie::tools {
@@ -16,6 +17,7 @@ struct ServeArguments {
   std::string method = "Run";
   std::string exec;
   bool echo = false;
+  bool stream = false;
   std::uint32_t in_flight = 0;  // 0: a program's 64, an echo's 4096.
   std::string version;
   std::string instance;
@@ -28,12 +30,30 @@ std::uint32_t in_flight_max(const ServeArguments& arguments) {
   return arguments.echo ? 4096 : 64;
 }
 
+Task<Result<void>> echo_messages(IncomingCall, Reader<> in, Writer<> out) {
+  while (true) {
+    Result<std::optional<Bytes>> message = co_await in.read();
+    if (!message) co_return std::unexpected(std::move(message.error()));
+    if (!*message) co_return {};
+    Result<void> written = co_await out.write(**message);
+    if (!written) co_return written;
+  }
+}
+
 Service make_service(const ServeArguments& arguments) {
   Service service(arguments.service, {.in_flight_max = in_flight_max(arguments),
                                       .version = arguments.version,
                                       .instance = arguments.instance,
                                       .labels = arguments.labels});
-  if (arguments.echo) {
+  if (arguments.stream && arguments.echo) {
+    service.bidi(arguments.method, echo_messages);
+  } else if (arguments.stream) {
+    service.bidi(
+        arguments.method,
+        [command = arguments.exec](IncomingCall& call, Reader<> in, Writer<> out) -> Result<void> {
+          return exec_stream(command, in, out, call.cancel_token());
+        });
+  } else if (arguments.echo) {
     service.unary(arguments.method,
                   [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
   } else {
@@ -57,8 +77,10 @@ int run_serve(const Globals& globals, const ServeArguments& arguments) {
   }
   const auto instance = client->serve(make_service(arguments)).wait();
   if (!instance) return report(instance.error());
-  note(globals, fmt::format("serving {}/{} as {} at {}; Ctrl-C drains and stops", arguments.service,
-                            arguments.method, instance->name(), client->node_url()));
+  note(globals,
+       fmt::format("serving {}/{}{} as {} at {}; Ctrl-C drains and stops", arguments.service,
+                   arguments.method, arguments.stream ? " (stream)" : "", instance->name(),
+                   client->node_url()));
   run_until_signal(*client);
   return kExitDone;
 }
@@ -69,15 +91,20 @@ void add_serve(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("serve", "Makes a program, or an echo, a service");
   command->footer(
       "The payload is the program's standard input, its standard output the reply; another exit\n"
-      "code than 0 is answered as aborted, with the end of its standard error.\n"
+      "code than 0 is answered as aborted, with the end of its standard error. With --stream each\n"
+      "stream has a program, and a message is a line of its input or output.\n"
       "Examples:\n"
       "  valkyrie serve text.Upper --exec 'tr a-z A-Z'    # valkyrie call text.Upper/Run ada\n"
       "  valkyrie serve test.Echo --echo\n"
+      "  valkyrie serve log.Lines --stream --exec 'sed -u s/^/line:/'    # valkyrie stream "
+      "log.Lines/Run\n"
       "  valkyrie serve img.Scale --method Half --exec 'convert - -resize 50% -' --in-flight 4");
   auto arguments = std::make_shared<ServeArguments>();
   command->add_option("SERVICE", arguments->service, "Its name, such as text.Upper")->required();
   auto* exec = command->add_option("--exec", arguments->exec, "Shell command to run for each call");
   command->add_flag("--echo", arguments->echo, "Answer with the payload")->excludes(exec);
+  command->add_flag("--stream", arguments->stream,
+                    "The method is a stream, both ways: a line is a message");
   command->add_option("--method", arguments->method, "Name of its one method (default Run)");
   command
       ->add_option("--in-flight", arguments->in_flight, "Calls at once (default 64, an echo 4096)")

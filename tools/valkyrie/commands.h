@@ -12,6 +12,8 @@ namespace valkyrie::tools {
 
 // call TARGET [BODY]: one call, its reply on standard output.
 void add_call(CLI::App& app, Context& context);
+// stream TARGET: a line in is a message, a message is a line out.
+void add_stream(CLI::App& app, Context& context);
 // serve SERVICE: makes a program, or an echo, a service.
 void add_serve(CLI::App& app, Context& context);
 // services ls|show: what is registered at the node.

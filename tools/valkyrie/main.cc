@@ -50,6 +50,7 @@ int run(int argc, char** argv) {
   Context context;
   add_globals(app, context.globals);
   add_call(app, context);
+  add_stream(app, context);
   add_serve(app, context);
   add_services(app, context);
   add_ping(app, context);

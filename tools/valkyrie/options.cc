@@ -16,14 +16,24 @@ CallOptions CallFlags::options(const Globals& globals) const {
           .idempotency_key = idempotency_key};
 }
 
-void add_call_flags(CLI::App& command, CallFlags& flags) {
+bool CallFlags::fill(Metadata& metadata) const {
+  for (const auto& [name, value] : headers) {
+    if (metadata.add(name, value)) continue;
+    print_error(fmt::format("-H {}={}: names are [a-z0-9._-], values printable", name, value));
+    return false;
+  }
+  return true;
+}
+
+void add_call_flags(CLI::App& command, CallFlags& flags, std::string_view deadline_default) {
   static const std::map<std::string, Qos> kClasses = {{"critical", Qos::critical},
                                                       {"system", Qos::system},
                                                       {"job", Qos::job},
                                                       {"data", Qos::data},
                                                       {"telemetry", Qos::telemetry}};
-  add_duration(command, "--deadline", flags.deadline,
-               "Stop caring after this long, such as 200ms (default 30s)");
+  add_duration(
+      command, "--deadline", flags.deadline,
+      fmt::format("Stop caring after this long, such as 200ms (default {})", deadline_default));
   command
       .add_option_function<std::string>(
           "--qos", [&flags](const std::string& word) { flags.qos = kClasses.at(word); },

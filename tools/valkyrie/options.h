@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,10 +25,12 @@ struct CallFlags {
 
   // For the client; --deadline goes before --timeout. Borrows from this.
   [[nodiscard]] CallOptions options(const Globals& globals) const;
+  // Fills `metadata` with what -H gave. False: a name or a value breaks a rule; it was printed.
+  [[nodiscard]] bool fill(Metadata& metadata) const;
 };
 
-// Adds --deadline, --qos, --urgency, --idempotency-key and -H.
-void add_call_flags(CLI::App& command, CallFlags& flags);
+// Adds --deadline, --qos, --urgency, --idempotency-key and -H. `deadline_default` is for the help.
+void add_call_flags(CLI::App& command, CallFlags& flags, std::string_view deadline_default = "30s");
 // Adds an option that takes a length of time with its unit, such as 200ms.
 CLI::Option* add_duration(CLI::App& command, const std::string& name, Duration& value,
                           const std::string& help);
