@@ -85,10 +85,19 @@ def row_of(line: Line, rounds: list[dict]) -> Row:
 
 def errors_by_system(rounds: list[dict]) -> dict[str, int]:
     """Calls answered by an error, per system; a row with errors is no measurement."""
-    errors: dict[str, int] = {}
+    return _sum_by_system(rounds, "errors")
+
+
+def missed_by_system(rounds: list[dict]) -> dict[str, int]:
+    """Messages that some subscriber was not sent; the rate counts those who were."""
+    return _sum_by_system(rounds, "missed")
+
+
+def _sum_by_system(rounds: list[dict], name: str) -> dict[str, int]:
+    sums: dict[str, int] = {}
     for entry in rounds:
         for run in entry["runs"]:
-            count = int(run.get("result", {}).get("errors", 0))
+            count = int(run.get("result", {}).get(name, 0))
             if count:
-                errors[run["system"]] = errors.get(run["system"], 0) + count
-    return errors
+                sums[run["system"]] = sums.get(run["system"], 0) + count
+    return sums

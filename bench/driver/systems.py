@@ -12,7 +12,7 @@ from driver.settings import FIGURES, Setting
 SLACK_SECONDS = 30.0  # What a load program may take beyond warm-up and measured time.
 KEPT = (
     *("rate_per_s", "bytes_per_s", "messages_per_s"),
-    *("p50_us", "p99_us", "p999_us", "max_us", "errors", "calls"),
+    *("p50_us", "p99_us", "p999_us", "max_us", "errors", "calls", "missed"),
 )
 
 
@@ -102,7 +102,12 @@ class System:
         words = [word for option in self._load_options(setting, method) for word in option.split("=")]
         return [self._programs / program, "--url", url, "--warmup", f"{method.warmup_s:g}", *words]
 
-    def _not_built(self, *names: str) -> str:
+    def program(self, name: str) -> Path:
+        """A program of this folder."""
+        return self._programs / name
+
+    def not_built(self, *names: str) -> str:
+        """Which of these programs are missing, as a reason; empty when none is."""
         absent = [name for name in names if not (self._programs / name).exists()]
         return f"{', '.join(absent)} not built (ninja bench-programs)" if absent else ""
 
@@ -111,7 +116,7 @@ class Floor(System):
     name = "floor"
 
     def missing(self) -> str:
-        return self._not_built(
+        return self.not_built(
             "relay_floor", "relay_floor_echo", "relay_floor_load", "bandwidth_floor"
         )
 
@@ -141,7 +146,7 @@ class Nats(System):
     def missing(self) -> str:
         if shutil.which("nats-server") is None:
             return "nats-server is not installed"
-        return self._not_built("nats_requester", "nats_responder", "nats_publish")
+        return self.not_built("nats_requester", "nats_responder", "nats_publish")
 
     def can(self, setting: Setting) -> bool:
         # nats-server has no Unix sockets.
@@ -171,7 +176,7 @@ class Redis(System):
     def missing(self) -> str:
         if shutil.which("redis-server") is None:
             return "redis-server is not installed"
-        return self._not_built("redis_publish")
+        return self.not_built("redis_publish")
 
     def can(self, setting: Setting) -> bool:
         return setting.kind == "publish"
@@ -204,7 +209,7 @@ class Direct(System):
     name = "direct"
 
     def missing(self) -> str:
-        return self._not_built("bandwidth_floor")
+        return self.not_built("bandwidth_floor")
 
     def can(self, setting: Setting) -> bool:
         return setting.kind == "stream"
@@ -222,7 +227,7 @@ class Grpc(System):
     name = "grpc"
 
     def missing(self) -> str:
-        return self._not_built("grpc_server", "grpc_client")
+        return self.not_built("grpc_server", "grpc_client")
 
     def version(self) -> str:
         return first_line(["pkg-config", "--modversion", "grpc++"])
@@ -245,6 +250,10 @@ class Ours(System):
 
     TARGET = "bench.Echo/Run"
 
+    def can(self, setting: Setting) -> bool:
+        built = (self._programs / "valkyrie_publish").exists()
+        return setting.kind == "call" or (setting.kind == "publish" and built)
+
     def missing(self) -> str:
         for program in ("valkyrie-server", "valkyrie"):
             if not (self._bin / program).exists():
@@ -255,11 +264,13 @@ class Ours(System):
         return first_line([str(self._bin / "valkyrie"), "version"]).removeprefix("valkyrie ")
 
     def serve(self, children, setting, address, wrap=()):
-        node = self._url(setting, address)
+        node = self.url(setting, address)
         server = children.start(
             [*wrap, self._bin / "valkyrie-server", "--listen", node, "--ephemeral", "--shards", "1"]
         )
         children.await_ready(server, lambda: listens(setting.transport, address))
+        if setting.kind == "publish":
+            return server
         service = children.start(
             [self._bin / "valkyrie", "serve", "bench.Echo", "--echo", "--node", node]
         )
@@ -276,7 +287,9 @@ class Ours(System):
         return server
 
     def load_command(self, setting, address, method):
-        node = self._url(setting, address)
+        node = self.url(setting, address)
+        if setting.kind == "publish":
+            return self._own_load("valkyrie_publish", node, setting, method)
         options = [word for item in self._load_options(setting, method) for word in item.split("=")]
         return [
             self._bin / "valkyrie",
@@ -284,6 +297,8 @@ class Ours(System):
         ]
 
     def load(self, children, setting, address, method):
+        if setting.kind == "publish":
+            return super().load(children, setting, address, method)
         # `bench call` measures from its first call on: a run of its own warms node and service.
         warmup = Method(1, 0.0, method.warmup_s)
         children.output(
@@ -292,7 +307,8 @@ class Ours(System):
         return super().load(children, setting, address, method)
 
     @staticmethod
-    def _url(setting: Setting, address: str) -> str:
+    def url(setting: Setting, address: str) -> str:
+        """Where the node listens."""
         scheme = "unix://" if setting.transport == "unix" else "valkyrie://127.0.0.1:"
         return f"{scheme}{address}"
 

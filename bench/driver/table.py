@@ -1,6 +1,13 @@
 """A stored result as text. Pure: the same result gives the same text."""
 
-from driver.figures import Comparison, Row, Spread, errors_by_system, row_of
+from driver.figures import (
+    Comparison,
+    Row,
+    Spread,
+    errors_by_system,
+    missed_by_system,
+    row_of,
+)
 from driver.settings import LINES, SETTINGS, SYSTEMS, Target
 
 HEAD = (
@@ -116,6 +123,8 @@ def notes(result: dict) -> list[str]:
                 )
     for system, count in sorted(errors_by_system(result["rounds"]).items()):
         lines.append(f"ERRORS: {SYSTEMS[system]}: {count} calls failed; its figures mean nothing")
+    for system, count in sorted(missed_by_system(result["rounds"]).items()):
+        lines.append(f"MISSED: {SYSTEMS[system]}: {count} published messages did not reach everyone")
     if machine["load_before"] > QUIET_LOAD:
         lines.append(
             f"WARNING: the machine was busy before the run (load {machine['load_before']:.2f}): "
