@@ -605,6 +605,19 @@ inline constexpr std::uint32_t kConnectionCreditBytesDefault = 262144;
 inline constexpr std::uint32_t kConnectionCreditBytesMin = 65536;
 inline constexpr std::uint32_t kConnectionCreditBytesMax = 67108864;
 
+// To which the window of a stream grows on a long path. Over it: -.
+inline constexpr std::uint32_t kStreamWindowBytesDefault = 16777216;
+inline constexpr std::uint32_t kStreamWindowBytesMin = 65536;
+inline constexpr std::uint32_t kStreamWindowBytesMax = 16777216;
+
+// To which the window of a connection grows on a long path. Over it: -.
+inline constexpr std::uint32_t kConnectionWindowBytesDefault = 67108864;
+inline constexpr std::uint32_t kConnectionWindowBytesMin = 65536;
+inline constexpr std::uint32_t kConnectionWindowBytesMax = 67108864;
+
+// Least time between two PINGs that measure the round trip. Over it: -.
+inline constexpr Duration kWindowProbe = std::chrono::milliseconds(1000);
+
 // Bytes a receiver holds for a session. Over it: newest incomplete message refused, then the
 // largest holder RESET.
 inline constexpr std::uint32_t kHeldBytesDefault = 33554432;

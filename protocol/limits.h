@@ -24,7 +24,9 @@ struct SessionLimits {
   std::uint32_t requests_in_flight_max = kRequestsInFlightDefault;
   std::uint32_t stream_credit_bytes = kStreamCreditBytesDefault;
   std::uint32_t connection_credit_bytes = kConnectionCreditBytesDefault;
-  // Kept by this side.
+  // Kept by this side. Windows grow to these, never below where they start.
+  std::uint32_t stream_window_bytes_max = kStreamWindowBytesDefault;
+  std::uint32_t connection_window_bytes_max = kConnectionWindowBytesDefault;
   std::uint64_t held_bytes_max = kHeldBytesDefault;
   std::uint64_t queued_bytes_max = kQueuedBytesDefault;
   std::uint32_t control_output_bytes_max = kControlOutputBytesDefault;

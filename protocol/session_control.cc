@@ -37,7 +37,7 @@ bool SessionCore::on_stream_open(const FrameHeader& header, Body body) {
   stream.kind = open.kind;
   stream.qos = header.qos;
   stream.send_allowed = peer_stream_credit_;
-  stream.granted = config.limits.stream_credit_bytes;
+  stream.granted = stream.flow.window = config.limits.stream_credit_bytes;
   const auto metadata =
       parse_metadata(body.first(header.metadata_bytes), header.type, config.reader);
   if (!metadata) {

@@ -6,6 +6,7 @@
 //   session_hello.cc     HELLO and HELLO_ACK
 //   session_send.cc      what the owner sends; messages that wait for credit
 //   session_end.cc       the ends of requests, streams and the session, as events
+//   session_windows.cc   windows that grow to what the path holds
 //   session_timers.cc    handshake, keepalive, drain and stall
 #pragma once
 
@@ -84,6 +85,7 @@ class SessionCore {
 
   // Token of the PINGs that the session sends by itself; its PONGs are no events.
   static constexpr std::uint64_t kKeepaliveToken = 0x6B656570'616C6976;
+  static constexpr std::uint64_t kProbeToken = 0x6B656570'70726F62;
 
  private:
   using Body = std::span<const std::byte>;
@@ -221,6 +223,14 @@ class SessionCore {
     return event_;
   }
 
+  // session_windows.cc
+  void probe_round_trip();
+  void on_probe_answered();
+  [[nodiscard]] bool outgrown(Flow& flow, std::uint64_t total) const;
+  void fit_window(Stream& stream);
+  void fit_connection_window();
+  void forget_window(Stream& stream);
+
   // session_timers.cc
   void note_stall(std::uint32_t slot);
   void end_stall(std::uint32_t slot);
@@ -241,6 +251,12 @@ class SessionCore {
   // Connection credit, bytes since the start.
   std::uint64_t connection_received_ = 0;
   std::uint64_t connection_granted_ = 0;
+  Flow connection_flow_{};
+  std::uint64_t windows_grown_ = 0;  // Of all streams together.
+  Duration round_trip_{};            // The least; zero: not measured.
+  Instant probed_at_{};
+  Instant next_probe_at_{};
+  bool probing_ = false;
   std::uint64_t connection_send_granted_ = 0;
   std::uint32_t body_max_ = 0;            // Longest body the peer takes.
   std::uint32_t peer_stream_credit_ = 0;  // What its streams begin with.

@@ -124,6 +124,7 @@ void SessionCore::finish_stream(std::uint32_t slot, EventType final_event, Close
   if (std::exchange(stream.over, true)) return;
   held -= stream.received - stream.consumed;
   stream.consumed = stream.received;
+  forget_window(stream);
   stream.assembly.reset();
   stream.receiving = false;  // What still comes of a message is discarded with the rest.
   stream.final_event = final_event;

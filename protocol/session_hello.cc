@@ -37,6 +37,7 @@ SessionCore::SessionCore(Role its_role, SharedSessionConfig its_config, BufferPo
                       now),
       reset_budget_(config.limits.peer_resets_burst, config.limits.peer_resets_per_second, now),
       connection_granted_(config.limits.connection_credit_bytes),
+      connection_flow_{.window = config.limits.connection_credit_bytes},
       next_local_id_(role == Role::dialer ? 1 : 2),
       remote_id_max_(std::uint64_t{config.limits.peer_streams_max} * 2 -
                      (role == Role::acceptor && config.limits.peer_streams_max > 0 ? 1 : 0)),

@@ -238,12 +238,13 @@ void SessionCore::take_back(Stream& stream, std::uint32_t bytes) {
 // granted again, so that it can become whole in any window: docs/spec/flow-control.md.
 void SessionCore::grant(Stream& stream) {
   if (stream.remote_ended || stream.discarding || state != State::open) return;
-  const std::uint64_t window = config.limits.stream_credit_bytes;
-  const std::uint64_t target = window + stream.consumed + stream.incomplete_cost;
-  if (target < stream.granted + window / 4) return;
-  stream.granted = target;
+  const std::uint64_t returned = stream.consumed + stream.incomplete_cost;
+  const std::uint64_t window = stream.flow.window;
+  if (window + returned < stream.granted + window / 4) return;
+  fit_window(stream);
+  stream.granted = stream.flow.window + returned;
   std::array<std::byte, CreditBody::kBytes> body;
-  CreditBody{target}.encode(body);
+  CreditBody{stream.granted}.encode(body);
   push_control(FrameType::credit, stream.id, 0, {}, body);
 }
 

@@ -214,6 +214,10 @@ bool SessionCore::dispatch_connection(const FrameHeader& header, Body body) {
       event_ = {};
       event_.type = EventType::pong;
       event_.cookie = PingBody::decode(body.first<PingBody::kBytes>()).value;
+      if (event_.cookie == kProbeToken) {
+        on_probe_answered();
+        return false;
+      }
       return event_.cookie != kKeepaliveToken;
     case FrameType::goaway:
       return on_goaway(header, body);
@@ -301,9 +305,11 @@ std::optional<CloseCode> SessionCore::charge(const FrameHeader& header, Stream* 
 // Connection credit returns when a frame is read, whatever becomes of it. At least three quarters
 // of the window are always with the peer, so that any legal frame can be sent.
 void SessionCore::return_connection_credit() {
-  const std::uint64_t window = config.limits.connection_credit_bytes;
+  const std::uint64_t window = connection_flow_.window;
   if (connection_received_ + window - connection_granted_ < window / 4) return;
-  connection_granted_ = connection_received_ + window;
+  probe_round_trip();
+  fit_connection_window();
+  connection_granted_ = connection_received_ + connection_flow_.window;
   std::array<std::byte, CreditBody::kBytes> body;
   CreditBody{connection_granted_}.encode(body);
   push_control(FrameType::credit, 0, 0, {}, body);

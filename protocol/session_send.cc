@@ -80,7 +80,7 @@ std::expected<std::uint32_t, SendError> SessionCore::open_stream(StreamKind kind
   stream.qos = open.qos;
   stream.user = user;
   stream.send_allowed = peer_stream_credit_;
-  stream.granted = config.limits.stream_credit_bytes;
+  stream.granted = stream.flow.window = config.limits.stream_credit_bytes;
   std::array<std::byte, StreamOpenBody::kBytes> body;
   StreamOpenBody{kind, options}.encode(body);
   const FrameHeader header{

@@ -43,6 +43,13 @@ struct Assembly {
   std::vector<std::byte> payload;
 };
 
+// A window and how fast it is used.
+struct Flow {
+  std::uint32_t window = 0;
+  std::uint64_t mark = 0;  // Bytes since the start, when it was last looked at,
+  Instant since{};         // which was then; at the epoch: never.
+};
+
 // A stream, from either side's STREAM_OPEN until both are done with it.
 struct Stream {
   std::uint32_t id = 0;
@@ -78,6 +85,7 @@ struct Stream {
   std::uint64_t received = 0;
   std::uint64_t consumed = 0;
   std::uint64_t granted = 0;
+  Flow flow{};
   std::uint64_t incomplete_cost = 0;     // Of the message that is arriving.
   std::uint64_t incomplete_payload = 0;  // Its payload so far.
   std::unique_ptr<Assembly> assembly;

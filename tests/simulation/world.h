@@ -124,6 +124,7 @@ class World {
   std::uint32_t draw_bytes();
   std::string instance_name();
   [[nodiscard]] bool is_served(std::string_view service) const;
+  [[nodiscard]] bool has_ample_room() const;
 
   void check_queues();
   void heal();

@@ -192,7 +192,7 @@ void World::call(Caller& caller) {
       ask.deadline = Duration(1ms) * (1 + pick(2000));
     }
   }
-  ask.must_succeed = calm() && is_served(ask.target) && settings_.queue_max == kQueueAmple;
+  ask.must_succeed = calm() && is_served(ask.target) && has_ample_room();
   ask.notify = ask.options == 0 && chance(15);
   if (ask.notify) ask.deadline.reset();
   caller.call(ask);
@@ -225,10 +225,15 @@ void World::act_on_streams() {
       ask.options = protocol::kStreamOptionWait;
       ask.deadline = Duration(1ms) * (1 + pick(2000));
     }
-    ask.must_succeed = calm() && is_served(ask.target);
+    ask.must_succeed = calm() && is_served(ask.target) && has_ample_room();
     caller.open(ask);
   }
   for (std::uint64_t i = pick(12); i > 0; --i) caller.talk(draw_bytes());
+}
+
+// Streams that stay open hold the places of a service that has few.
+bool World::has_ample_room() const {
+  return settings_.queue_max == kQueueAmple && settings_.in_flight_max == 0;
 }
 
 void World::call_steady() {
