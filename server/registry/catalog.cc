@@ -81,10 +81,29 @@ std::optional<Refusal> Catalog::check(const messages::RegisterRequest& request,
   return std::nullopt;
 }
 
+// Each change of the routes costs every shard and every watcher: whoever makes many pays first.
+std::optional<Refusal> Catalog::spend(const messages::RegisterRequest& request,
+                                      const Registrant& from, protocol::Instant now) {
+  const std::string connection = fmt::format("{}/{}", from.shard, from.connection);
+  if (!connection_flaps_.take(connection, now)) {
+    return Refusal{.code = StatusCode::resource_exhausted,
+                   .text = "this connection registers too often"};
+  }
+  if (request.instance.empty()) return std::nullopt;
+  const std::string instance = fmt::format("{}/{}", request.service, request.instance);
+  if (instance_flaps_.take(instance, now)) return std::nullopt;
+  return Refusal{
+      .code = StatusCode::resource_exhausted,
+      .text = fmt::format("instance \"{}\" of {} registers too often; at most {} times, then once "
+                          "a second",
+                          shown(request.instance), request.service, kInstanceFlapsMax)};
+}
+
 std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest& request,
                                                 const Registrant& from, std::uint64_t random,
                                                 protocol::Instant now) {
   if (auto refusal = check(request, from)) return std::unexpected(std::move(*refusal));
+  if (auto refusal = spend(request, from, now)) return std::unexpected(std::move(*refusal));
   auto info = std::make_shared<InstanceInfo>();
   info->methods = request.methods;
   std::ranges::sort(info->methods, {}, &messages::MethodInfo::name);

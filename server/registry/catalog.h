@@ -4,6 +4,7 @@
 // No I/O, no clock, no threads. Not thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -18,6 +19,7 @@
 #include "protocol/constants.h"
 #include "protocol/time.h"
 #include "server/registry/ejection.h"
+#include "server/registry/flap_budget.h"
 #include "server/registry/instance.h"
 #include "server/registry/service_settings.h"
 
@@ -26,6 +28,11 @@ namespace valkyrie::registry {
 // Instances of one connection and of the node. Over it: RESOURCE_EXHAUSTED.
 inline constexpr std::size_t kConnectionInstancesMax = 1024;
 inline constexpr std::size_t kNodeInstancesMax = 65536;
+
+// How often one instance, and one connection whatever it registers, may register at once; then one
+// more each second, or sixteen. Over it: RESOURCE_EXHAUSTED.
+inline constexpr std::uint32_t kInstanceFlapsMax = 20;
+inline constexpr std::uint32_t kConnectionFlapsMax = 2048;
 
 // Bytes of a part of a snapshot, more or less; one instance is never cut.
 inline constexpr std::size_t kWatchPartBytes = 64U << 10U;
@@ -116,6 +123,8 @@ class Catalog {
 
   [[nodiscard]] std::optional<Refusal> check(const messages::RegisterRequest& request,
                                              const Registrant& from) const;
+  [[nodiscard]] std::optional<Refusal> spend(const messages::RegisterRequest& request,
+                                             const Registrant& from, protocol::Instant now);
   [[nodiscard]] Registration* find(std::uint64_t stream);
 
   // Instances that take calls, and those that would if they were not out.
@@ -136,6 +145,8 @@ class Catalog {
   Entries services_;
   std::unordered_map<std::uint64_t, std::pair<std::string, std::string>> by_stream_;
   std::unordered_map<std::uint64_t, std::uint64_t> streams_;  // By instance id.
+  FlapBudget instance_flaps_{kInstanceFlapsMax, std::chrono::seconds(1)};
+  FlapBudget connection_flaps_{kConnectionFlapsMax, std::chrono::milliseconds(1000 / 16)};
   std::size_t ejected_ = 0;
   std::size_t compared_ = 0;  // Services whose success is compared.
   mutable std::optional<std::optional<protocol::Instant>> deadline_;  // Once it was asked for.

@@ -180,7 +180,8 @@ void Responder::on_registry_event(Registration& registration, const protocol::Ev
     case EventType::end: {
       const auto status = event.metadata.status().value_or(protocol::Status{});
       require(status.code == protocol::StatusCode::ok ||
-                  status.code == protocol::StatusCode::unavailable,
+                  status.code == protocol::StatusCode::unavailable ||
+                  status.code == protocol::StatusCode::resource_exhausted,
               "the registry refused {}: {}", registration.instance, status.text);
       registration.over = true;
       static_cast<void>(session().send_end(event.stream));

@@ -34,6 +34,7 @@ World::World(const WorldOptions& options)
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_responder();
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_caller();
   start_steady();
+  if (chance(2)) start_observer();
   if (chance(2)) return;
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_submitter();
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_worker("r" + std::to_string(i));
@@ -133,6 +134,8 @@ Caller& World::start_caller() {
   return *callers_.back();
 }
 
+void World::start_observer() { observers_.push_back(&add_program<Observer>("a watcher")); }
+
 Responder& World::start_responder() {
   responders_.push_back(&add_program<Responder>("a service"));
   responders_.back()->manner = draw_manner();
@@ -192,6 +195,7 @@ WorldCounts World::run() {
   check_idle();
   check_jobs();
   check_routes();
+  check_watches();
   if (!drained_) probe();
   end_all();
   check_empty();

@@ -12,6 +12,7 @@
 
 #include "server/jobs/job_services.h"
 #include "tests/simulation/caller.h"
+#include "tests/simulation/observer.h"
 #include "tests/simulation/responder.h"
 #include "tests/simulation/submitter.h"
 #include "tests/simulation/worker.h"
@@ -84,6 +85,10 @@ class World {
   [[nodiscard]] bool chance(std::uint64_t one_in) { return pick(one_in) == 0; }
   [[nodiscard]] std::uint32_t any_shard();
   [[nodiscard]] bool calm() const;
+  // No service refuses or holds up a call for its settings alone.
+  [[nodiscard]] bool has_ample_room() const {
+    return settings_.queue_max == kQueueAmple && settings_.in_flight_max == 0;
+  }
   Surroundings surroundings() {
     // A service that is slow to answer holds up the streams of those that wait for it, too.
     const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners;
@@ -102,6 +107,7 @@ class World {
   }
   Caller& start_caller();
   Responder& start_responder();
+  void start_observer();
   Submitter& start_submitter();
   void start_worker(const std::string& name);
   Manner draw_manner();
@@ -132,6 +138,7 @@ class World {
   void check_jobs();
   void check_idle();
   void check_routes();
+  void check_watches();
   void probe();
   void end_all();
   void check_empty();
@@ -150,6 +157,7 @@ class World {
   std::vector<std::unique_ptr<WorldProgram>> programs_;  // All there ever were.
   std::vector<Caller*> callers_;                         // Those of now.
   std::vector<Responder*> responders_;
+  std::vector<Observer*> observers_;    // Not in every world.
   std::vector<Submitter*> submitters_;  // Not in every world,
   std::vector<Worker*> workers_;        // but where there are some, these too.
   std::map<const Worker*, std::string> worker_names_;

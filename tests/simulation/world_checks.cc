@@ -122,6 +122,23 @@ void World::check_routes() {
   require(found == expected.size(), "{} instances are listed, {} live", found, expected.size());
 }
 
+// Whoever watches knows what the registry knows.
+void World::check_watches() {
+  std::map<std::pair<std::string, std::string>, messages::InstanceState> expected;
+  const auto list = network_.shard(0).registry().catalog().list("", network_.now);
+  for (const auto& service : list.services) {
+    for (const auto& instance : service.instances) {
+      expected[{service.name, instance.instance}] = instance.state;
+    }
+  }
+  for (const Observer* observer : observers_) {
+    if (observer->closed() || observer->draining() || observer->view() == nullptr) continue;
+    require(observer->view()->instances == expected,
+            "watcher {} knows {} instances otherwise than the registry, which has {}",
+            observer->number(), observer->view()->instances.size(), expected.size());
+  }
+}
+
 // From every shard, every service that lives answers, and no other does.
 void World::probe() {
   std::set<std::string> ready;

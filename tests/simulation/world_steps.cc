@@ -129,12 +129,15 @@ WorldProgram& World::any_program() {
   all.insert(all.end(), responders_.begin(), responders_.end());
   all.insert(all.end(), submitters_.begin(), submitters_.end());
   all.insert(all.end(), workers_.begin(), workers_.end());
+  all.insert(all.end(), observers_.begin(), observers_.end());
   return *all[pick(all.size())];
 }
 
 void World::replace(WorldProgram& program) {
   if (std::erase(callers_, &program) > 0) {
     start_caller();
+  } else if (std::erase(observers_, &program) > 0) {
+    start_observer();
   } else if (std::erase(submitters_, &program) > 0) {
     start_submitter();
   } else if (std::erase(responders_, &program) > 0) {
