@@ -71,6 +71,12 @@ bool SessionCore::on_end(const FrameHeader& header, Body body, std::uint32_t slo
     if (!stream.dying) release_stream(slot);
     return false;
   }
+  // A subscription that comes and goes makes the work of one that is reset.
+  const bool counted = role == Role::acceptor && !stream.local && !drain_until_ &&
+                       stream.kind == StreamKind::subscribe;
+  if (counted && !reset_budget_.spend(now_)) {
+    return fail(CloseCode::flood, "too many subscriptions came and went");
+  }
   Event& event = begin_event(EventType::end, stream);
   event.metadata = control_metadata(header, body);
   if (stream.kind != StreamKind::stream) {

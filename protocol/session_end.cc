@@ -143,7 +143,7 @@ void SessionCore::close_if_done(std::uint32_t slot) {
   if (stream.over || !stream.end_queued || !stream.remote_ended) return;
   if (stream.incoming.first != FlatIndex::kNone) return;
   streams.close_id(slot);
-  if (!stream.local) reset_budget_.give_back();
+  if (!stream.local && stream.kind != StreamKind::subscribe) reset_budget_.give_back();
   finish_stream(slot, EventType::stream_closed, CloseCode::none, /*is_local=*/false);
 }
 

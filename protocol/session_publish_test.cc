@@ -279,5 +279,37 @@ TEST(SessionPublish, a_draining_node_gets_its_publish_and_subscribe_streams_ende
   EXPECT_EQ(pair.dialer.all(EventType::closed).at(0).event.code, CloseCode::draining);
 }
 
+TEST(SessionPublish, a_storm_of_subscriptions_is_a_flood) {
+  SessionConfig config;
+  config.limits.peer_resets_burst = 10;
+  for (const int storms : {10, 11}) {
+    PublishPair pair({}, config);
+    for (int i = 0; i < storms; ++i) {
+      const std::uint32_t stream = pair.open(StreamKind::subscribe);
+      (void)pair.dialer.session.send_end(stream);
+      pair.run();
+      (void)pair.acceptor.session.send_end(stream);
+      pair.run();
+    }
+    EXPECT_EQ(pair.acceptor.session.closed(), storms > 10);
+    if (storms > 10) {
+      EXPECT_EQ(pair.acceptor.all(EventType::closed).at(0).event.code, CloseCode::flood);
+    }
+  }
+}
+
+TEST(SessionPublish, subscriptions_that_end_because_the_node_drains_are_no_storm) {
+  SessionConfig config;
+  config.limits.peer_resets_burst = 2;
+  PublishPair pair({}, config);
+  pair.acceptor.on_event = [&pair](const Event& event) {
+    if (event.type == EventType::end) (void)pair.acceptor.session.send_end(event.stream);
+  };
+  for (int i = 0; i < 20; ++i) (void)pair.open(StreamKind::subscribe);
+  pair.acceptor.session.drain(std::chrono::seconds(30), pair.now);
+  pair.run();
+  EXPECT_EQ(pair.dialer.all(EventType::closed).at(0).event.code, CloseCode::draining);
+}
+
 }  // namespace
 }  // namespace valkyrie::protocol
