@@ -180,12 +180,12 @@ TEST_F(Streams, a_reader_that_stops_costs_windows_and_nothing_else) {
   ASSERT_TRUE(slow.write("").wait().has_value());
   ASSERT_TRUE(slow.read().wait().has_value());
   const std::size_t before = resident_bytes(node.process.pid());
-  // Meanwhile another stream of the same connection passes many times what would fit anywhere.
+  // Meanwhile another stream of the same connection passes 187 MiB; windows may grow by some of it.
   Text quick = open("Flood");
   ASSERT_TRUE(quick.write("").wait().has_value());
-  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(quick.read().wait().has_value());
+  for (int i = 0; i < 3000; ++i) ASSERT_TRUE(quick.read().wait().has_value());
   const std::size_t after = resident_bytes(node.process.pid());
-  EXPECT_LT(after, before + (16u << 20));
+  EXPECT_LT(after, before + (64u << 20));
   ASSERT_TRUE(slow.read().wait().has_value());
 }
 

@@ -46,7 +46,8 @@ struct MethodOptions {
   bool idempotent = false;
   // What a call gets that names no deadline. 0: 30 s; streams: none.
   Duration timeout{};
-  // Unary: requests or replies may be over the limit of a call (4 MiB); see CallOptions::large.
+  // Unary: requests or replies may be over the limit of a call (4 MiB), up to 16 MiB. Callers then
+  // use a stream: one message each way.
   bool large = false;
 };
 
