@@ -85,10 +85,6 @@ class World {
   [[nodiscard]] bool chance(std::uint64_t one_in) { return pick(one_in) == 0; }
   [[nodiscard]] std::uint32_t any_shard();
   [[nodiscard]] bool calm() const;
-  // No service refuses or holds up a call for its settings alone.
-  [[nodiscard]] bool has_ample_room() const {
-    return settings_.queue_max == kQueueAmple && settings_.in_flight_max == 0;
-  }
   Surroundings surroundings() {
     // A service that is slow to answer holds up the streams of those that wait for it, too.
     const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners;
@@ -130,6 +126,7 @@ class World {
   std::uint32_t draw_bytes();
   std::string instance_name();
   [[nodiscard]] bool is_served(std::string_view service) const;
+  // No service refuses or holds up a call for its settings alone.
   [[nodiscard]] bool has_ample_room() const;
 
   void check_queues();
