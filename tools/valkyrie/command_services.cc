@@ -1,3 +1,5 @@
+#include <chrono>
+#include <cstdint>
 #include <fmt/format.h>
 #include <functional>
 
@@ -6,10 +8,9 @@
 #include "protocol/messages/registry.h"
 #include "tools/valkyrie/commands.h"
 #include "tools/valkyrie/json.h"
+#include "tools/valkyrie/services_watch.h"
 
 namespace valkyrie::tools {
-
-namespace {
 
 json::object instance_json(const messages::InstanceView& instance) {
   json::array methods;
@@ -17,19 +18,68 @@ json::object instance_json(const messages::InstanceView& instance) {
     methods.push_back(json::object{{"name", method.name},
                                    {"kind", messages::to_string(method.kind)},
                                    {"idempotent", method.idempotent},
-                                   {"timeout_ms", method.timeout_ms}});
+                                   {"timeout_ms", method.timeout_ms},
+                                   {"large", method.large},
+                                   {"description", method.description}});
   }
   return {{"instance", instance.instance},
           {"version", instance.version},
           {"state", messages::to_string(instance.state)},
+          {"reason", instance.reason},
           {"weight", instance.weight},
           {"concurrency", instance.concurrency},
           {"in_flight", instance.in_flight},
           {"calls", instance.calls},
+          {"failures", instance.failures},
           {"age_seconds", static_cast<double>(instance.age_ns) / 1e9},
           {"peer", instance.peer},
           {"labels", pairs_json(instance.labels)},
           {"methods", methods}};
+}
+
+namespace {
+
+json::object policy_json(const messages::ServicePolicyView& policy) {
+  return {{"deadline_ms", policy.deadline_ms},
+          {"in_flight_max", policy.in_flight_max},
+          {"queue_max", policy.queue_max},
+          {"balance", messages::to_string(policy.balance)},
+          {"slow_start_ms", policy.slow_start_ms},
+          {"locality", policy.locality},
+          {"ejection", json::object{{"failures", policy.ejection_failures},
+                                    {"success_gap", policy.ejection_success_gap},
+                                    {"calls_min", policy.ejection_calls_min},
+                                    {"interval_ms", policy.ejection_interval_ms},
+                                    {"time_ms", policy.ejection_time_ms},
+                                    {"time_max_ms", policy.ejection_time_max_ms},
+                                    {"share_max", policy.ejection_share_max}}}};
+}
+
+std::string milliseconds(std::uint64_t count) {
+  return human_duration(std::chrono::milliseconds(count));
+}
+
+// What holds for the service, in one line for each concern.
+void print_policy(const messages::ServicePolicyView& policy) {
+  fmt::print("  balance {}  locality {}  slow start {}\n", messages::to_string(policy.balance),
+             policy.locality.empty() ? "none" : policy.locality,
+             policy.slow_start_ms == 0 ? "none" : milliseconds(policy.slow_start_ms));
+  fmt::print(
+      "  in flight at most {}  queue {}  deadline {}\n",
+      policy.in_flight_max == 0 ? "what instances take" : fmt::to_string(policy.in_flight_max),
+      policy.queue_max, milliseconds(policy.deadline_ms));
+  std::string reasons;
+  if (policy.ejection_failures != 0) {
+    reasons = fmt::format("after {} failures in a row", policy.ejection_failures);
+  }
+  if (policy.ejection_success_gap != 0) {
+    reasons += fmt::format("{}{}% below the others", reasons.empty() ? "" : ", or ",
+                           policy.ejection_success_gap);
+  }
+  if (reasons.empty()) return fmt::print("  ejection none\n");
+  fmt::print("  ejection {}  for {} to {}  at most {}% of the instances\n", reasons,
+             milliseconds(policy.ejection_time_ms), milliseconds(policy.ejection_time_max_ms),
+             policy.ejection_share_max);
 }
 
 json::array services_json(const messages::ListServicesReply& reply) {
@@ -37,7 +87,8 @@ json::array services_json(const messages::ListServicesReply& reply) {
   for (const messages::ServiceView& service : reply.services) {
     json::array instances;
     for (const auto& instance : service.instances) instances.push_back(instance_json(instance));
-    rows.push_back(json::object{{"name", service.name}, {"instances", instances}});
+    rows.push_back(json::object{
+        {"name", service.name}, {"policy", policy_json(service.policy)}, {"instances", instances}});
   }
   return rows;
 }
@@ -83,15 +134,21 @@ int run_ls(const Globals& globals, const std::string& prefix) {
 
 void print_service(const messages::ServiceView& service) {
   fmt::print("{}\n", service.name);
+  print_policy(service.policy);
   for (const messages::InstanceView& instance : service.instances) {
-    fmt::print("  {}  version {}  {}  weight {}  in flight {}/{}  calls {}  labels {}\n",
+    fmt::print("  {}  version {}  {}{}  weight {}  in flight {}/{}  calls {}{}  labels {}\n",
                instance.instance, instance.version.empty() ? "-" : instance.version,
-               messages::to_string(instance.state), instance.weight, instance.in_flight,
-               instance.concurrency, instance.calls, labels_text(instance.labels));
+               messages::to_string(instance.state),
+               instance.reason.empty() ? "" : fmt::format(" ({})", instance.reason),
+               instance.weight, instance.in_flight, instance.concurrency, instance.calls,
+               instance.failures == 0 ? "" : fmt::format(" ({} failed)", instance.failures),
+               labels_text(instance.labels));
     for (const messages::MethodInfo& method : instance.methods) {
-      fmt::print("    {}/{}  {}{}{}\n", service.name, method.name, messages::to_string(method.kind),
-                 method.idempotent ? "  idempotent" : "",
-                 method.timeout_ms == 0 ? "" : fmt::format("  timeout {}ms", method.timeout_ms));
+      fmt::print("    {}/{}  {}{}{}{}{}\n", service.name, method.name,
+                 messages::to_string(method.kind), method.idempotent ? "  idempotent" : "",
+                 method.large ? "  large" : "",
+                 method.timeout_ms == 0 ? "" : fmt::format("  timeout {}ms", method.timeout_ms),
+                 method.description.empty() ? "" : "  " + method.description);
     }
   }
 }
@@ -121,7 +178,8 @@ void add_services(CLI::App& app, Context& context) {
       "Examples:\n"
       "  valkyrie services ls\n"
       "  valkyrie -o json services ls hello.\n"
-      "  valkyrie services show hello.Greeter");
+      "  valkyrie services show hello.Greeter\n"
+      "  valkyrie services watch hello.");
   auto name = std::make_shared<std::string>();
   auto* ls = services->add_subcommand("ls", "Lists services and their instances");
   ls->footer("Examples:\n  valkyrie services ls\n  valkyrie -o json services ls hello.");
@@ -132,6 +190,18 @@ void add_services(CLI::App& app, Context& context) {
   auto* show = services->add_subcommand("show", "One service: instances, methods, labels");
   show->footer(
       "Exits with 1 if nobody serves it.\nExamples:\n  valkyrie services show hello.Greeter");
+  auto count = std::make_shared<std::uint64_t>(0);
+  auto* watch = services->add_subcommand("watch", "What is registered, then every change");
+  watch->footer(
+      "A line for each instance: is, now, gone. Ends with Ctrl-C.\n"
+      "Examples:\n  valkyrie services watch\n  valkyrie -o jsonl services watch hello.");
+  watch->add_option("PREFIX", *name, "Only names that begin so");
+  watch->add_option("--count", *count, "End after so many lines")->type_name("N");
+  watch->callback([&context, name, count] {
+    context.run = [&context, name, count] {
+      return run_services_watch(context.globals, *name, *count);
+    };
+  });
   show->add_option("SERVICE", *name, "Its whole name")->required();
   show->callback([&context, name] {
     context.run = [&context, name] { return run_show(context.globals, *name); };

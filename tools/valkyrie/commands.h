@@ -16,7 +16,7 @@ void add_call(CLI::App& app, Context& context);
 void add_stream(CLI::App& app, Context& context);
 // serve SERVICE: makes a program, or an echo, a service.
 void add_serve(CLI::App& app, Context& context);
-// services ls|show: what is registered at the node.
+// services ls|show|watch: what is registered at the node.
 void add_services(CLI::App& app, Context& context);
 // ping: round trips to the node itself.
 void add_ping(CLI::App& app, Context& context);

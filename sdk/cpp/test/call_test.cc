@@ -183,6 +183,18 @@ TEST_F(Calls, retries_end_after_three_attempts) {
   EXPECT_TRUE(reply.error().retry_is_safe());
 }
 
+// The budget: ten retries at first, and one more for each ten calls.
+TEST_F(Calls, retries_against_a_dead_service_add_a_tenth_to_its_load_and_no_more) {
+  constexpr int kCalls = 1000;
+  for (int i = 0; i < kCalls; ++i) {
+    EXPECT_FALSE(client.call("fake.Node/Refuse", "x").wait().has_value());
+  }
+  const int attempts =
+      std::stoi(std::string(client.call("fake.Node/Refusals", "").wait().value().text()));
+  EXPECT_GE(attempts, kCalls + 10);
+  EXPECT_LE(attempts, kCalls + 10 + kCalls / 10);
+}
+
 TEST_F(Calls, a_notify_is_taken_and_answered_by_nobody) {
   EXPECT_TRUE(client.notify("fake.Node/Echo", "x").has_value());
   EXPECT_TRUE(client.method("fake.Node/Echo").notify("y").has_value());

@@ -272,9 +272,11 @@ void FakeNode::on_request(Peer& peer, Stream& stream, const protocol::Event& eve
   if (stream.method == "Silent") return;
   const bool again = event.metadata.octet(protocol::MetadataKey::attempt).has_value();
   if (stream.method == "Refuse" || (stream.method == "RefuseOnce" && !again)) {
+    ++refusals_;
     return answer(peer, event, {}, StatusCode::unavailable, Outcome::not_executed, "busy");
   }
   if (stream.method == "RefuseOnce") return answer(peer, event, body);
+  if (stream.method == "Refusals") return answer(peer, event, fmt::format("{}", refusals_));
   if (stream.method == "Cancels") return answer(peer, event, fmt::format("{}", cancels_));
   if (stream.method == "Remaining") {
     const auto left = event.metadata.deadline();

@@ -29,7 +29,7 @@ namespace valkyrie::test {
 //   RefuseOnce  refuses each first attempt, then answers the body
 //   Remaining the DEADLINE of the request in ns, as text; "stream" if it names none
 //   Pairs     the pairs of the request, as name=value; lines
-//   Cancels   how many CANCEL frames have come, as text
+//   Cancels   how many CANCEL frames have come, as text; Refusals: what Refuse has refused
 //   Chat      (stream) each message back; END for END
 //   Deaf      (stream) never gives credit     Broken   (stream) END with ABORTED at the first
 //   message
@@ -98,6 +98,7 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   std::map<std::uint64_t, Routed> routed_;
   std::uint64_t last_cookie_ = 0;
   int cancels_ = 0;
+  int refusals_ = 0;
   std::atomic<bool> refuse_{false};
   std::atomic<int> registrations_{0};
   std::atomic<int> accepted_{0};
