@@ -42,6 +42,8 @@ struct SessionLimits {
 // Shares of the classes while they compete, by class; only the ratios count.
 using ClassWeights = std::array<std::uint32_t, 5>;
 
+class OutputMeter;
+
 // How to open a session.
 struct SessionConfig {
   SessionLimits limits{};
@@ -53,6 +55,7 @@ struct SessionConfig {
   bool grease = true;                    // Sends frames and options that a peer must ignore.
   // Who reads metadata: a relay forwards end-to-end keys that it does not know.
   MetadataReader reader = MetadataReader::end;
+  OutputMeter* meter = nullptr;  // Counts what is sent; outlives the session. May be null.
 };
 
 // A SessionConfig that never changes, and that any number of sessions share. Copies are cheap.

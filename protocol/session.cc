@@ -40,6 +40,7 @@ Stream* SessionCore::find(std::uint32_t id) {
 void SessionCore::written(std::size_t bytes, Instant now) {
   now_ = std::max(now_, now);
   stats_.bytes_sent += bytes;
+  if (config.meter != nullptr) config.meter->written(output, now);
   output.written(bytes);
   const std::uint64_t credited = output.credited_frames_chosen();
   control_budget_.earn(credited - std::exchange(credited_seen_, credited));

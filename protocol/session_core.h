@@ -20,6 +20,7 @@
 #include "protocol/fifo.h"
 #include "protocol/frame.h"
 #include "protocol/frame_body.h"
+#include "protocol/output_meter.h"
 #include "protocol/output_queue.h"
 #include "protocol/request_table.h"
 #include "protocol/session.h"
@@ -33,6 +34,11 @@ struct HelloOptions;
 class SessionCore {
  public:
   SessionCore(Role role, SharedSessionConfig config, BufferPool& pool, Instant now);
+  ~SessionCore() {
+    if (config.meter != nullptr) config.meter->forget(output);
+  }
+  SessionCore(const SessionCore&) = delete;
+  SessionCore& operator=(const SessionCore&) = delete;
 
   void receive(std::span<const std::byte> bytes, Instant now);
   void receive_eof(Instant now);

@@ -279,6 +279,10 @@ void SessionCore::push_frame(Stream& stream, FrameHeader header, Body metadata, 
   stream.send_used += header.credit_bytes();
   stream.last_ticket = output.push(lane_of(stream, header.qos), header, metadata, payload);
   stream.qos = header.qos;
+  if (config.meter != nullptr) {
+    config.meter->queued(output, static_cast<std::size_t>(qos_class(header.qos)),
+                         header.credit_bytes(), stream.last_ticket);
+  }
 }
 
 void SessionCore::note_request(Stream& stream, std::uint32_t correlation, Ticket ticket,

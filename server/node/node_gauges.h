@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/messages/registry.h"
+#include "protocol/output_meter.h"
 #include "server/router/router.h"
 
 namespace valkyrie::server {
@@ -30,6 +31,25 @@ enum class Gauge : std::uint8_t {
   events_queued,
   event_bytes_queued,
   subscriptions_reset,
+  reclassed,
+  above_ceiling,
+  // By class: message bytes queued for peers,
+  bytes_critical,
+  bytes_system,
+  bytes_job,
+  bytes_data,
+  bytes_telemetry,
+  // and the waits of those that were observed: the mean, and the longest since the start.
+  wait_mean_ns_critical,
+  wait_mean_ns_system,
+  wait_mean_ns_job,
+  wait_mean_ns_data,
+  wait_mean_ns_telemetry,
+  wait_max_ns_critical,
+  wait_max_ns_system,
+  wait_max_ns_job,
+  wait_max_ns_data,
+  wait_max_ns_telemetry,
   count,
 };
 
@@ -42,14 +62,19 @@ class NodeGauges {
   // Copies what a router counts. REQUIRES: the thread of the shard.
   void store(std::uint32_t shard, const router::RouterStats& stats,
              const router::RouterCensus& census);
+  // Copies what the sessions of a shard have sent by class. REQUIRES: the thread of the shard.
+  void store(std::uint32_t shard, const protocol::OutputMeter& meter);
   // One number of one shard.
   [[nodiscard]] std::uint64_t read(std::uint32_t shard, Gauge gauge) const;
-  // Sums over the shards, by name, for valkyrie.Node/Info and metrics.
+  // Sums over the shards, of waits the longest, by name, for valkyrie.Node/Info and metrics.
   [[nodiscard]] std::vector<messages::NamedNumber> sums() const;
   // How many shards there are.
   [[nodiscard]] std::uint32_t shards() const { return shards_; }
 
  private:
+  void set(std::uint32_t shard, Gauge gauge, std::uint64_t value);
+  void set(std::uint32_t shard, Gauge first, std::size_t offset, std::uint64_t value);
+
   static constexpr auto kGauges = static_cast<std::size_t>(Gauge::count);
   struct alignas(64) Row {
     std::atomic<std::uint64_t> values[kGauges] = {};

@@ -188,6 +188,7 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
 
 std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& options) {
   auto rules = std::make_shared<registry::ServiceRules>();
+  auto qos = std::make_shared<QosSettings>();
   std::set<std::string_view> given;
   for (const std::string& setting : raw.set) {
     const std::size_t equals = setting.find('=');
@@ -197,7 +198,11 @@ std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& opt
     }
     const std::string_view path = std::string_view(setting).substr(0, equals);
     const std::string_view value = std::string_view(setting).substr(equals + 1);
-    if (auto applied = apply_setting(path, value, *rules); !applied) {
+    constexpr std::string_view kQos = "qos.";
+    const auto applied = path.starts_with(kQos)
+                             ? apply_qos_setting(path.substr(kQos.size()), value, *qos)
+                             : apply_setting(path, value, *rules);
+    if (!applied) {
       return std::unexpected(usage(fmt::format("--set: {}", applied.error())));
     }
     if (!given.insert(path).second) {
@@ -205,6 +210,7 @@ std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& opt
     }
   }
   options.rules = std::move(rules);
+  options.qos = std::move(qos);
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "protocol/constants.h"
 #include "protocol/time.h"
 #include "server/ops/environment.h"
+#include "server/ops/qos_setting_text.h"
 #include "server/registry/service_settings.h"
 #include "transport/address.h"
 
@@ -45,7 +46,8 @@ struct ServerOptions {
   protocol::Duration drain_grace = protocol::kDrainDefault;
   LogLevel log_level = LogLevel::info;
   LogFormat log_format = LogFormat::text;
-  std::shared_ptr<const registry::ServiceRules> rules;  // Never null.
+  std::shared_ptr<const registry::ServiceRules> rules;                       // Never null.
+  std::shared_ptr<const QosSettings> qos = std::make_shared<QosSettings>();  // Never null.
   std::optional<int> ready_fd;
   bool check = false;
   bool print_doors = false;

@@ -258,7 +258,7 @@ Parsed<void> apply_to_node(std::string_view path, std::string_view whole, std::s
 
 std::expected<void, std::string> apply_setting(std::string_view path, std::string_view value,
                                                registry::ServiceRules& rules) {
-  constexpr std::string_view kTop[] = {"services", "node"};
+  constexpr std::string_view kTop[] = {"services", "node", "qos"};
   const std::string_view first = path.substr(0, path.find('.'));
   const std::string_view rest = path.substr(std::min(path.size(), first.size() + 1));
   if (first == "services") return apply_to_services(rest, path, value, rules);

@@ -14,13 +14,16 @@ using transport::Connection;
 // Method of an IDENTITY: how a subject was proven. Spec: docs/spec/metadata.md.
 constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
 
+std::string subject_of(const transport::PeerCredentials& credentials) {
+  return fmt::format("uid:{}", credentials.uid);
+}
+
 // The value of IDENTITY of a peer: u8 method, u8 n, n bytes of tenant, subject.
 std::string identity_of(const Connection& connection) {
   const auto& credentials = connection.peer_credentials();
   if (!credentials) return {};
   std::string value{kIdentityPeerUser, '\0'};
-  fmt::format_to(std::back_inserter(value), "uid:{}", credentials->uid);
-  return value;
+  return value + subject_of(*credentials);
 }
 
 // Who a peer is for the rate limit of log lines: its host or its user.
@@ -56,13 +59,18 @@ std::string_view explain(CloseCause cause) {
   }
 }
 
-protocol::SessionConfig session_config(const ShardContext& context) {
+protocol::SessionConfig session_config(const ShardContext& context, protocol::OutputMeter& meter) {
   protocol::SessionConfig config;
   config.agent = fmt::format("valkyrie-server/{}", context.identity.version);
   config.node_id = context.identity.name;
   config.reader = protocol::MetadataReader::relay;
   config.limits.requests_in_flight_max = context.options.requests_in_flight_max;
   config.limits.handshake_timeout = context.options.handshake_timeout;
+  config.limits.queued_bytes_max = context.options.qos->queued_bytes_max;
+  config.limits.stall_timeout = context.options.qos->stall_timeout;
+  config.meter = &meter;
+  config.shares = context.options.qos->shares;
+  config.qos_ceiling = context.options.qos->rules.ceiling_of({});
   return config;
 }
 
@@ -72,16 +80,17 @@ protocol::SessionConfig session_config(const ShardContext& context) {
 // looked up per event.
 class Shard::Peer final : public transport::ConnectionHandler {
  public:
-  Peer(Shard& shard, transport::Socket socket, std::size_t place)
+  Peer(Shard& shard, transport::Socket socket, const protocol::SharedSessionConfig& config,
+       std::size_t place)
       : place_(place),
         shard_(shard),
-        connection_(shard.reactor_, std::move(socket), protocol::Role::acceptor,
-                    shard.session_config_, shard.pool_, *this, shard.connection_options_,
-                    &shard.half_open_) {}
+        connection_(shard.reactor_, std::move(socket), protocol::Role::acceptor, config,
+                    shard.pool_, *this, shard.connection_options_, &shard.half_open_) {}
 
   void on_event(Connection& connection, const protocol::Event& event) override {
     router::Router& router = shard_.node_.router();
     const protocol::Instant now = shard_.reactor_.now();
+    shard_.meter_.set_now(now);
     if (event.type == protocol::EventType::ready) {
       id_ = router.attach(connection.session(), connection.peer_name(), identity_of(connection),
                           this, now);
@@ -111,14 +120,20 @@ Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
       context_(context),
       reactor_(reactor),
       half_open_(std::max<std::size_t>(1, context.options.half_open_max / context.options.shards)),
-      session_config_(session_config(context)),
+      session_config_(session_config(context, meter_)),
       node_({.shard = index,
              .shards = static_cast<std::uint32_t>(context.options.shards),
              .seed = seed,
-             .rules = context.options.rules},
+             .rules = context.options.rules,
+             .qos = {context.options.qos, &context.options.qos->rules}},
             context.identity, context.gauges, *this) {
   connection_options_.door_timeout =
       std::min(connection_options_.door_timeout, context.options.handshake_timeout);
+  for (const auto& [subject, ceiling] : context_.options.qos->rules.ceilings()) {
+    protocol::SessionConfig config = session_config(context, meter_);
+    config.qos_ceiling = ceiling;
+    configs_by_subject_.emplace(subject, std::move(config));
+  }
   context_.links.attach(index_, reactor_, *this);
 }
 
@@ -134,11 +149,21 @@ std::expected<void, std::error_code> Shard::accept_from(const transport::Listene
   return acceptors_.back()->start();
 }
 
+// A session's ceiling is its peer's: mostly that of all.
+const protocol::SharedSessionConfig& Shard::config_for(const transport::Socket& socket) const {
+  if (configs_by_subject_.empty()) return session_config_;
+  const auto credentials = transport::peer_credentials(socket.fd());
+  if (!credentials) return session_config_;
+  const auto own = configs_by_subject_.find(subject_of(*credentials));
+  return own == configs_by_subject_.end() ? session_config_ : own->second;
+}
+
 void Shard::on_accepted(transport::Socket socket) {
   if (std::exchange(accept_paused_, false)) {
     context_.log.info("accepting connections again (shard {})", index_);
   }
-  auto peer = std::make_unique<Peer>(*this, std::move(socket), peers_.size());
+  const protocol::SharedSessionConfig& config = config_for(socket);
+  auto peer = std::make_unique<Peer>(*this, std::move(socket), config, peers_.size());
   if (const auto started = peer->connection().start(); !started) {
     context_.log.warn("dropped {}: {}", peer->connection().peer_name(), started.error().message());
     return;
@@ -155,6 +180,7 @@ void Shard::on_accept_paused(std::error_code cause) {
 }
 
 void Shard::on_message(std::size_t from, router::ShardMessage&& message) {
+  meter_.set_now(reactor_.now());
   node_.router().on_message(static_cast<std::uint32_t>(from), std::move(message), reactor_.now());
   reactor_.at_end_of_turn(*this);
 }
@@ -170,6 +196,7 @@ void Shard::on_end_of_turn() {
     static_cast<void>(static_cast<Peer*>(owner)->connection().session());
   }
   node_.end_turn();
+  context_.gauges.store(index_, meter_);
   if (const auto deadline = router.deadline()) {
     if (!timer_.armed() || timer_.deadline() > *deadline) {
       reactor_.timers().arm(timer_, *deadline);

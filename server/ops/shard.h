@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <spdlog/logger.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "protocol/buffer_pool.h"
+#include "protocol/output_meter.h"
 #include "server/node/node_shard.h"
 #include "server/ops/close_log.h"
 #include "server/ops/options.h"
@@ -87,6 +89,8 @@ class Shard final : private transport::AcceptHandler,
   void on_end_of_turn() override;
 
   void on_timer();
+  [[nodiscard]] const protocol::SharedSessionConfig& config_for(
+      const transport::Socket& socket) const;
   void forget(Peer& peer, const transport::CloseReason& reason);
   void log_close(const transport::Connection& connection, const transport::CloseReason& reason);
   void check_drained();
@@ -96,7 +100,10 @@ class Shard final : private transport::AcceptHandler,
   transport::Reactor& reactor_;
   protocol::BufferPool pool_;
   transport::HalfOpenConnections half_open_;
+  protocol::OutputMeter meter_;
   protocol::SharedSessionConfig session_config_;
+  // Of those whose ceiling is another, by subject.
+  std::map<std::string, protocol::SharedSessionConfig, std::less<>> configs_by_subject_;
   transport::ConnectionOptions connection_options_;
   std::vector<std::unique_ptr<Peer>> peers_;  // Each knows its place.
   NodeShard node_;

@@ -28,6 +28,7 @@
 #include "protocol/session.h"
 #include "server/registry/service_settings.h"
 #include "server/router/local_service.h"
+#include "server/router/qos_rules.h"
 #include "server/router/shard_message.h"
 
 namespace valkyrie::router {
@@ -56,6 +57,8 @@ struct RouterConfig {
   std::uint64_t session_event_bytes_max = protocol::kHeldBytesDefault;
   // How services are treated; null: all by default. The same on every shard.
   std::shared_ptr<const registry::ServiceRules> rules{};
+  // Which class the node gives to what passes; null: what was asked for.
+  std::shared_ptr<const QosRules> qos{};
 };
 
 // Counters since the start.
@@ -71,6 +74,8 @@ struct RouterStats {
   std::uint64_t events = 0;                 // Given to sessions of this shard.
   std::uint64_t events_dropped = 0;         // Lost by subscribers here, or with their streams.
   std::uint64_t subscriptions_reset = 0;    // Too slow, with the option to be reset then.
+  std::uint64_t reclassed = 0;  // Messages that a rule has given another class than they asked for.
+  std::uint64_t above_ceiling = 0;  // Sessions that ended for a frame above their ceiling.
 };
 
 // What exists now, for metrics and to prove that nothing is kept.

@@ -78,14 +78,15 @@ void RouterCore::bind(ConnectionId id, const Event& event) {
                 usual == protocol::kDeadlineDefault ? std::nullopt
                                                     : std::optional<protocol::Duration>(usual));
   binding.hashed = binding.service->settings().balance == messages::Balance::consistent_hash;
+  binding.qos_rules = qos_rules(id, target);
   touch(id)->session->set_user(event.stream, tagged(Tag::binding, made));
 }
 
 // What the next hop is told: what the caller said, who it is, and one hop more. `deadline` is for a
 // stream without one.
-std::shared_ptr<const OpenInfo> RouterCore::open_info(ConnectionId id, const Event& event,
-                                                      std::string_view target,
-                                                      std::optional<protocol::Duration> deadline) {
+std::shared_ptr<OpenInfo> RouterCore::open_info(ConnectionId id, const Event& event,
+                                                std::string_view target,
+                                                std::optional<protocol::Duration> deadline) {
   const Connection& connection = *connections_.find(id);
   auto open = std::make_shared<OpenInfo>();
   open->target = target;
@@ -144,7 +145,7 @@ void RouterCore::on_request(Binding& binding, const Event& event) {
   call.binding = &binding;
   call.correlation = event.correlation;
   call.request_cost = event.cost;
-  call.qos = event.qos;
+  call.qos = scheduled_qos(binding, event);
   call.key = key_of(binding, event.metadata);
   ++binding.outstanding;
   touch(binding.connection)
@@ -163,7 +164,7 @@ void RouterCore::on_notify(Binding& binding, const Event& event) {
   call.id = id;
   call.binding = &binding;
   call.request_cost = event.cost;
-  call.qos = event.qos;
+  call.qos = scheduled_qos(binding, event);
   call.notify = true;
   call.key = key_of(binding, event.metadata);
   ++binding.outstanding;

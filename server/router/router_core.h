@@ -132,13 +132,19 @@ class RouterCore final : private LocalPort {
 
   // router_calls.cc
   void bind(ConnectionId id, const Event& event);
-  [[nodiscard]] std::shared_ptr<const OpenInfo> open_info(
+  [[nodiscard]] std::shared_ptr<OpenInfo> open_info(
       ConnectionId id, const Event& event, std::string_view target,
       std::optional<protocol::Duration> deadline = std::nullopt);
   void unbind(Binding& binding);
   void free_if_done(Binding& binding);
   void on_request(Binding& binding, const Event& event);
   void on_notify(Binding& binding, const Event& event);
+  [[nodiscard]] std::vector<const QosRule*> qos_rules(ConnectionId id, std::string_view target);
+  [[nodiscard]] std::optional<protocol::QosClass> class_by_rule(
+      std::span<const QosRule* const> rules, ConnectionId id, std::string_view method,
+      const protocol::MetadataView& metadata);
+  [[nodiscard]] std::uint8_t reclassed(std::uint8_t qos, std::optional<protocol::QosClass> by_rule);
+  [[nodiscard]] std::uint8_t scheduled_qos(const Binding& binding, const Event& event);
   void on_cancel(Call& call);
   void on_abandoned(Call& call);
   void on_response(Call& call, ConnectionId from, const Event& event);

@@ -33,6 +33,7 @@ ConnectionId RouterCore::attach(protocol::Session& session, std::string_view add
   connection.owner = owner;
   connection.address = address;
   connection.identity = identity;
+  if (config_.qos != nullptr) connection.ceiling = config_.qos->ceiling_of(subject_of(identity));
   if (draining) {  // It dialled in meanwhile.
     touch(id)->session->drain(std::max(protocol::Duration::zero(), drain_until_ - now), now);
   }
@@ -94,6 +95,9 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
       return on_flushed(event);
     case EventType::goaway:
     case EventType::closed:
+      if (event.type == EventType::closed && event.local && event.code == CloseCode::forbidden) {
+        ++stats.above_ceiling;
+      }
       if (Connection* connection = connections_.find(id)) leave(*connection);
       return;
     case EventType::ready:

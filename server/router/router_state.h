@@ -38,8 +38,9 @@ struct Connection {
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
   std::uint64_t event_bytes = 0;         // That wait in the queues of its subscriptions.
-  bool dirty = false;                    // In the list of next_dirty().
-  bool leaving = false;                  // It drains or is over: nothing new goes there.
+  protocol::QosClass ceiling = protocol::QosClass::critical;
+  bool dirty = false;    // In the list of next_dirty().
+  bool leaving = false;  // It drains or is over: nothing new goes there.
 };
 
 // Upstream credit that is owed until the caller's session has sent the answer on. The holder is a
@@ -106,6 +107,7 @@ struct Binding {
   registry::Service* service = nullptr;
   std::shared_ptr<const OpenInfo> open;
   std::vector<LaneOf> lanes;
+  std::vector<const QosRule*> qos_rules;  // That may match its messages.
   Call* unflushed = nullptr;
   std::uint64_t checked_generation =
       0;                     // Of the service, when the stream's METHOD was found in it.
@@ -196,9 +198,10 @@ struct StreamEnd {
   std::uint32_t stream = 0;   // Of caller and instance.
   std::uint32_t waiting = 0;  // Bytes that wait in the session.
   Kind kind = Kind::caller;
-  bool to_service = false;   // Of a caller: the other end is a local service.
-  bool mid_message = false;  // The last part sent has MORE.
-  bool ended = false;        // END was sent.
+  bool to_service = false;                      // Of a caller: the other end is a local service.
+  bool mid_message = false;                     // The last part sent has MORE.
+  bool ended = false;                           // END was sent.
+  std::optional<protocol::QosClass> qos_class;  // Of a caller: what a rule has given it.
 };
 
 }  // namespace valkyrie::router

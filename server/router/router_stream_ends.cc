@@ -15,7 +15,7 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
     case EventType::data:
       if (end.opening) return hold(end, event);
       return pass_data(end, {.metadata = onward(event.metadata), .payload = event.payload},
-                       event.qos, event.more, event.cost);
+                       reclassed(event.qos, end.qos_class), event.more, event.cost);
     case EventType::end:
       if (end.opening) return hold(end, event);
       // What is dropped of what waits has left.
@@ -40,7 +40,7 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
 void RouterCore::hold(StreamEnd& end, const Event& event) {
   end.opening->pieces.push_back({.body = body_of(onward(event.metadata), event.payload),
                                  .cost = event.cost,
-                                 .qos = event.qos,
+                                 .qos = reclassed(event.qos, end.qos_class),
                                  .more = event.more,
                                  .end = event.type == EventType::end});
 }

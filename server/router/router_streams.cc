@@ -24,7 +24,10 @@ void RouterCore::take_stream(ConnectionId id, const Event& event) {
   end.opening = std::make_unique<Opening>();
   Opening& opening = *end.opening;
   opening.service = &table_.refer(target);
-  opening.open = open_info(id, event, target);
+  auto open = open_info(id, event, target);
+  end.qos_class = class_by_rule(qos_rules(id, target), id, open->method, event.metadata);
+  open->qos = reclassed(open->qos, end.qos_class);
+  opening.open = std::move(open);
   opening.wait = (event.options & protocol::kStreamOptionWait) != 0;
   opening.since = now_;
   if (const auto left = event.metadata.deadline()) {

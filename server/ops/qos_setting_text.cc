@@ -1,0 +1,117 @@
+#include "server/ops/qos_setting_text.h"
+
+#include <charconv>
+#include <fmt/format.h>
+
+#include "transport/duration_text.h"
+
+namespace valkyrie::server {
+namespace {
+
+using protocol::QosClass;
+using Applied = std::expected<void, std::string>;
+
+std::unexpected<std::string> wrong(std::string_view path, std::string_view what) {
+  return std::unexpected(fmt::format("qos.{}: {}", path, what));
+}
+
+std::expected<std::uint64_t, std::string> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return std::unexpected(fmt::format("\"{}\" is no whole number", text));
+  }
+  return value;
+}
+
+std::expected<std::uint64_t, std::string> bytes(std::string_view text) {
+  std::uint64_t unit = 0;
+  if (text.ends_with("MiB")) unit = std::uint64_t{1} << 20U;
+  if (text.ends_with("KiB")) unit = std::uint64_t{1} << 10U;
+  if (unit == 0) {
+    return std::unexpected(fmt::format("{} has no unit; write {}KiB or {}MiB", text, text, text));
+  }
+  const auto value = number(text.substr(0, text.size() - 3));
+  if (!value) return value;
+  if (*value > protocol::kQueuedBytesMax)
+    return std::unexpected(fmt::format("{} is too much", text));
+  return *value * unit;
+}
+
+// What stands in quotes, or else all of it.
+std::string_view unquoted(std::string_view text) {
+  const bool quoted = text.size() >= 2 && text.front() == '"' && text.back() == '"';
+  return quoted ? text.substr(1, text.size() - 2) : text;
+}
+
+std::expected<QosClass, std::string> qos_class(std::string_view word) {
+  if (const auto parsed = router::parse_qos_class(word)) return *parsed;
+  return std::unexpected(
+      fmt::format("\"{}\" is no class; there are critical, system, job, data, telemetry", word));
+}
+
+Applied apply_share(std::string_view path, std::string_view name, std::string_view value,
+                    QosSettings& settings) {
+  const auto its_class = qos_class(name);
+  if (!its_class) return wrong(path, its_class.error());
+  if (*its_class == QosClass::critical) {
+    return wrong(path, "critical has no share: it goes first, up to a tenth of the bytes");
+  }
+  if (value.ends_with('%')) value.remove_suffix(1);
+  const auto share = number(value);
+  if (!share) return wrong(path, share.error());
+  if (*share < 1 || *share > 100) return wrong(path, "a share is between 1% and 100%");
+  settings.shares[static_cast<std::size_t>(*its_class)] = static_cast<std::uint32_t>(*share);
+  return {};
+}
+
+Applied apply_slow_peer(std::string_view path, std::string_view key, std::string_view value,
+                        QosSettings& settings) {
+  if (key == "queue_max") {
+    const auto size = bytes(value);
+    if (!size) return wrong(path, size.error());
+    if (*size < protocol::kQueuedBytesMin || *size > protocol::kQueuedBytesMax) {
+      return wrong(path, "it is between 64KiB and 64MiB");
+    }
+    settings.queued_bytes_max = *size;
+    return {};
+  }
+  if (key == "stall") {
+    const auto time = transport::parse_duration(value);
+    if (!time) return wrong(path, time.error());
+    if (*time < protocol::kStallTimeoutMin || *time > protocol::kStallTimeoutMax) {
+      return wrong(path, fmt::format("{} is not between {} and {}", value,
+                                     transport::duration_text(protocol::kStallTimeoutMin),
+                                     transport::duration_text(protocol::kStallTimeoutMax)));
+    }
+    settings.stall_timeout = *time;
+    return {};
+  }
+  return wrong(path, "slow_peer has the keys queue_max and stall");
+}
+
+}  // namespace
+
+Applied apply_qos_setting(std::string_view path, std::string_view value, QosSettings& settings) {
+  const std::string_view first = path.substr(0, path.find('.'));
+  const std::string_view rest = path.substr(std::min(path.size(), first.size() + 1));
+  if (first == "shares") return apply_share(path, rest, value, settings);
+  if (first == "slow_peer") return apply_slow_peer(path, rest, value, settings);
+  if (first != "ceiling" && first != "rules") {
+    return std::unexpected(fmt::format(
+        "unknown key \"{}\" in qos; there are shares, ceiling, rules, slow_peer", first));
+  }
+  const auto its_class = qos_class(value);
+  if (!its_class) return wrong(path, its_class.error());
+  if (first == "ceiling") {
+    settings.rules.set_ceiling(unquoted(rest), *its_class);
+    return {};
+  }
+  auto rule = router::parse_qos_conditions(unquoted(rest));
+  if (!rule) return wrong(path, rule.error());
+  rule->qos_class = *its_class;
+  settings.rules.add(*std::move(rule));
+  return {};
+}
+
+}  // namespace valkyrie::server

@@ -1,0 +1,43 @@
+// The class of what passes through: as asked, or as a rule says and the ceiling allows.
+#include <algorithm>
+
+#include "protocol/frame.h"
+#include "server/router/router_core.h"
+
+namespace valkyrie::router {
+
+using protocol::QosClass;
+
+// The rules that may match on a stream of this connection; mostly none.
+std::vector<const QosRule*> RouterCore::qos_rules(ConnectionId id, std::string_view target) {
+  if (config_.qos == nullptr) return {};
+  return config_.qos->candidates(target, subject_of(connections_.find(id)->identity));
+}
+
+// What the first rule says that matches, and never above the ceiling of who asks.
+std::optional<QosClass> RouterCore::class_by_rule(std::span<const QosRule* const> rules,
+                                                  ConnectionId id, std::string_view method,
+                                                  const protocol::MetadataView& metadata) {
+  const auto rule = std::ranges::find_if(
+      rules, [&](const QosRule* each) { return each->matches(method, metadata); });
+  if (rule == rules.end()) return std::nullopt;
+  const Connection* connection = connections_.find(id);
+  return connection == nullptr ? (*rule)->qos_class
+                               : std::max((*rule)->qos_class, connection->ceiling);
+}
+
+// The qos byte in another class, with its urgency.
+std::uint8_t RouterCore::reclassed(std::uint8_t qos, std::optional<QosClass> by_rule) {
+  if (!by_rule || *by_rule == protocol::qos_class(qos)) return qos;
+  ++stats.reclassed;
+  return protocol::qos_byte(*by_rule, protocol::qos_urgency(qos));
+}
+
+std::uint8_t RouterCore::scheduled_qos(const Binding& binding, const Event& event) {
+  if (binding.qos_rules.empty()) return event.qos;
+  const std::string_view method = event.metadata.method().value_or(binding.open->method);
+  return reclassed(event.qos,
+                   class_by_rule(binding.qos_rules, binding.connection, method, event.metadata));
+}
+
+}  // namespace valkyrie::router
