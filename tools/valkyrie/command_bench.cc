@@ -16,12 +16,6 @@ namespace {
 
 double us(std::uint64_t ns) { return static_cast<double>(ns) / 1e3; }
 
-std::string human_rate(double per_second) {
-  if (per_second >= 1e6) return fmt::format("{:.2f} M/s", per_second / 1e6);
-  if (per_second >= 1e3) return fmt::format("{:.1f} k/s", per_second / 1e3);
-  return fmt::format("{:.0f}/s", per_second);
-}
-
 void print_result_json(const LoadOptions& options, const LoadResult& result) {
   const Histogram& latency = result.latency;
   print_json(json::object{{"rate_per_s", static_cast<double>(result.calls) / result.seconds},
@@ -86,35 +80,14 @@ int run_bench(const Globals& globals, LoadOptions options, const CallFlags& flag
   return kExitDone;
 }
 
-// Seconds with or without unit: "3", "0.7", "500ms".
-void add_time(CLI::App& command, const std::string& name, Duration& value,
-              const std::string& help) {
-  command.add_option_function<std::string>(
-      name,
-      [&value, name](const std::string& text) {
-        double seconds = 0;
-        std::size_t used = 0;
-        try {
-          seconds = std::stod(text, &used);
-        } catch (const std::exception&) {
-          used = 0;
-        }
-        const bool plain = used == text.size() && used > 0 && seconds >= 0 && seconds <= 86'400;
-        if (plain) {
-          value = Duration(static_cast<std::int64_t>(seconds * 1e9));
-          return;
-        }
-        value = duration_or_throw(name, text);
-      },
-      help);
-}
-
 }  // namespace
 
 void add_bench(CLI::App& app, Context& context) {
   auto* bench = app.add_subcommand("bench", "Measures a node");
   bench->require_subcommand(1);
-  bench->footer("Examples:\n  valkyrie bench call valkyrie.Node/Echo --depth 512 --time 3");
+  bench->footer(
+      "Examples:\n  valkyrie bench call valkyrie.Node/Echo --depth 512 --time 3\n"
+      "  valkyrie bench pub --subscribers 100\n  valkyrie bench conn --connections 1000");
   auto options = std::make_shared<LoadOptions>();
   auto flags = std::make_shared<CallFlags>();
   auto* call = bench->add_subcommand("call", "Rate and latency of a call");
@@ -134,8 +107,8 @@ void add_bench(CLI::App& app, Context& context) {
       ->check(CLI::Range(1, 4096));
   call->add_option("--size", options->size, "Bytes of payload (default 64)")
       ->check(CLI::Range(0, 4 << 20));
-  add_time(*call, "--time", options->time, "How long to measure (default 10s)");
-  add_time(*call, "--warmup", options->warmup, "Before it, not counted (default 300ms)");
+  add_seconds(*call, "--time", options->time, "How long to measure (default 10s)");
+  add_seconds(*call, "--warmup", options->warmup, "Before it, not counted (default 300ms)");
   call->add_option("--rate", options->rate, "Calls a second in all, open loop (default: closed)")
       ->check(CLI::Range(0.001, 1e8));
   add_call_flags(*call, *flags);
@@ -144,6 +117,8 @@ void add_bench(CLI::App& app, Context& context) {
       return run_bench(context.globals, *options, *flags);
     };
   });
+  add_bench_pub(*bench, context);
+  add_bench_conn(*bench, context);
 }
 
 }  // namespace valkyrie::tools

@@ -22,6 +22,13 @@ void add_services(CLI::App& app, Context& context);
 void add_ping(CLI::App& app, Context& context);
 // bench call TARGET: rate and latency of a call.
 void add_bench(CLI::App& app, Context& context);
+// bench pub and bench conn, commands of bench.
+void add_bench_pub(CLI::App& bench, Context& context);
+void add_bench_conn(CLI::App& bench, Context& context);
+// pub SUBJECT [BODY]: messages to a subject.
+void add_pub(CLI::App& app, Context& context);
+// sub FILTER: messages of a filter on standard output.
+void add_sub(CLI::App& app, Context& context);
 // job run|ls|show|cancel: commands on runners.
 void add_job(CLI::App& app, Context& context);
 // runner ls: who executes jobs.

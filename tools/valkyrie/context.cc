@@ -110,4 +110,10 @@ std::optional<std::pair<std::string, std::string>> parse_pair(std::string_view t
   return std::pair(std::string(text.substr(0, at)), std::string(text.substr(at + 1)));
 }
 
+std::string human_rate(double per_second) {
+  if (per_second >= 1e6) return fmt::format("{:.2f} M/s", per_second / 1e6);
+  if (per_second >= 1e3) return fmt::format("{:.1f} k/s", per_second / 1e3);
+  return fmt::format("{:.0f}/s", per_second);
+}
+
 }  // namespace valkyrie::tools

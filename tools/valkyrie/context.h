@@ -74,6 +74,8 @@ class Table {
     const std::vector<std::pair<std::string, std::string>>& labels);
 // A length of time for people: "850ns", "12.3us", "4.56ms", "1.20s", "3m05s".
 [[nodiscard]] std::string human_duration(Duration duration);
+// A rate for people: "850/s", "12.3 k/s", "4.56 M/s".
+[[nodiscard]] std::string human_rate(double per_second);
 // Reads "key=value"; nullopt if there is no '=' or no key.
 [[nodiscard]] std::optional<std::pair<std::string, std::string>> parse_pair(std::string_view text);
 

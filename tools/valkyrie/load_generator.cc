@@ -2,56 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <ctime>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
+
+#include "tools/valkyrie/load_clock.h"
+#include "tools/valkyrie/loop_thread.h"
 
 namespace valkyrie::tools {
 
 namespace {
-
-std::uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-void sleep_until_ns(std::uint64_t when_ns) {
-  const timespec when{.tv_sec = static_cast<time_t>(when_ns / 1'000'000'000),
-                      .tv_nsec = static_cast<long>(when_ns % 1'000'000'000)};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, nullptr) == EINTR) {
-  }
-}
-
-// When calls are counted. Set before the first one.
-struct Window {
-  std::uint64_t begin_ns = 0;
-  std::uint64_t end_ns = 0;
-};
-
-// A loop and its thread, for the clients of several lanes. They end before it.
-class LoopThread {
- public:
-  explicit LoopThread(Loop loop) : loop_(std::move(loop)), thread_([this] { loop_.run(); }) {}
-  LoopThread(const LoopThread&) = delete;
-  LoopThread& operator=(const LoopThread&) = delete;
-  ~LoopThread() {
-    loop_.stop();
-    thread_.join();
-  }
-
-  [[nodiscard]] Loop& loop() { return loop_; }
-
- private:
-  Loop loop_;
-  std::thread thread_;
-};
-
-using Loops = std::vector<std::unique_ptr<LoopThread>>;
 
 // The calls of one connection. Its members belong to the client's loop, but for what is atomic.
 class Lane {
@@ -125,16 +84,6 @@ void pace(const LoadOptions& options, const Window& window, Lanes& lanes, LoadRe
       ++result.missed;
     }
   }
-}
-
-std::expected<Loops, int> start_loops(std::uint32_t count) {
-  Loops loops;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    auto loop = Loop::create();
-    if (!loop) return std::unexpected(report(loop.error()));
-    loops.push_back(std::make_unique<LoopThread>(std::move(*loop)));
-  }
-  return loops;
 }
 
 std::expected<Lanes, int> open_lanes(const Globals& globals, const LoadOptions& options,

@@ -17,6 +17,8 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  valkyrie call hello.Greeter/SayHello Ada\n"
     "  valkyrie serve text.Upper --exec 'tr a-z A-Z'\n"
+    "  valkyrie pub sensors.kitchen 21.5\n"
+    "  valkyrie sub 'sensors.>'\n"
     "  valkyrie services ls\n"
     "  valkyrie job run --label os=linux -- make test\n"
     "  valkyrie bench call valkyrie.Node/Echo --depth 512\n"
@@ -52,6 +54,8 @@ int run(int argc, char** argv) {
   add_call(app, context);
   add_stream(app, context);
   add_serve(app, context);
+  add_pub(app, context);
+  add_sub(app, context);
   add_services(app, context);
   add_ping(app, context);
   add_bench(app, context);

@@ -81,4 +81,26 @@ CLI::Option* add_pairs(CLI::App& command, const std::string& name,
       ->allow_extra_args(false);
 }
 
+void add_seconds(CLI::App& command, const std::string& name, Duration& value,
+                 const std::string& help) {
+  command.add_option_function<std::string>(
+      name,
+      [&value, name](const std::string& text) {
+        double seconds = 0;
+        std::size_t used = 0;
+        try {
+          seconds = std::stod(text, &used);
+        } catch (const std::exception&) {
+          used = 0;
+        }
+        const bool plain = used == text.size() && used > 0 && seconds >= 0 && seconds <= 86'400;
+        if (plain) {
+          value = Duration(static_cast<std::int64_t>(seconds * 1e9));
+          return;
+        }
+        value = duration_or_throw(name, text);
+      },
+      help);
+}
+
 }  // namespace valkyrie::tools

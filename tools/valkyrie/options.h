@@ -34,6 +34,9 @@ void add_call_flags(CLI::App& command, CallFlags& flags, std::string_view deadli
 // Adds an option that takes a length of time with its unit, such as 200ms.
 CLI::Option* add_duration(CLI::App& command, const std::string& name, Duration& value,
                           const std::string& help);
+// Adds an option that takes seconds with or without unit, such as 3, 0.7 or 500ms.
+void add_seconds(CLI::App& command, const std::string& name, Duration& value,
+                 const std::string& help);
 // A length of time, or a CLI::ValidationError that names the option and says what to write.
 [[nodiscard]] Duration duration_or_throw(const std::string& name, const std::string& text);
 // Adds a repeatable option that takes key=value.

@@ -100,14 +100,6 @@ void FakeNode::cut() {
   });
 }
 
-std::uint64_t FakeNode::queued_bytes() const {
-  std::uint64_t bytes = 0;
-  for (const auto& peer : peers_) {
-    if (!peer->gone) bytes += peer->connection.session().queued_bytes();
-  }
-  return bytes;
-}
-
 void FakeNode::drain(protocol::Duration grace) {
   run([this, grace] {
     for (const auto& peer : peers_) {

@@ -49,8 +49,6 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   // Registrations, connections and frames so far.
   [[nodiscard]] int registrations() const { return registrations_; }
   [[nodiscard]] int connections() const { return accepted_; }
-  // Bytes that wait for its peers; inside of run().
-  [[nodiscard]] std::uint64_t queued_bytes() const;
   // Its publish/subscribe; inside of run().
   [[nodiscard]] FakeSubjects& subjects() { return subjects_; }
   // Runs `work` on the node's thread and waits for it.

@@ -1,6 +1,8 @@
 #include "sdk/cpp/test/fake_subjects.h"
 
 #include <array>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "protocol/metadata.h"
@@ -130,14 +132,20 @@ void FakeSubjects::give(const Key& to, Subscribed& one, std::string_view subject
     --one.lose;
     return;
   }
-  std::vector<std::byte> buffer(protocol::kMetadataBytes);
-  protocol::MetadataWriter writer(buffer);
+  const auto event = std::make_shared<std::vector<std::byte>>(protocol::kMetadataBytes);
+  protocol::MetadataWriter writer(*event);
   writer.put(protocol::MetadataKey::subject, subject);
   publish.metadata.for_each_pair(
       [&writer](std::string_view name, std::string_view value) { writer.pair(name, value); });
-  static_cast<void>(to.first->session().send_event(
-      to.second, one.sequence,
-      {.metadata = writer.finish().value(), .payload = publish.payload, .qos = publish.qos}));
+  const std::size_t metadata = writer.finish().value().size();
+  event->resize(metadata);
+  event->insert(event->end(), publish.payload.begin(), publish.payload.end());
+  const auto sent = to.first->session().send_event(to.second, one.sequence,
+                                                   {.metadata = std::span(*event).first(metadata),
+                                                    .payload = std::span(*event).subspan(metadata),
+                                                    .qos = publish.qos,
+                                                    .owner = event});
+  if (sent && sent->waiting) ++waited_;
 }
 
 }  // namespace valkyrie::test

@@ -28,6 +28,8 @@ class FakeSubjects {
   [[nodiscard]] std::size_t subscriptions() const { return subscriptions_.size(); }
   // How many subscriptions there ever were.
   [[nodiscard]] std::uint64_t subscribed() const { return subscribed_; }
+  // How many events had to wait for credit.
+  [[nodiscard]] std::uint64_t waited() const { return waited_; }
   // How many messages have come, and how many of them named their subject.
   [[nodiscard]] std::uint64_t published() const { return published_; }
   [[nodiscard]] std::uint64_t subjects_named() const { return subjects_named_; }
@@ -53,6 +55,7 @@ class FakeSubjects {
   std::map<Key, std::string> publishers_;  // The subject of each stream.
   bool deaf_ = false;
   std::uint64_t subscribed_ = 0;
+  std::uint64_t waited_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t subjects_named_ = 0;
 };
