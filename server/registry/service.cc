@@ -57,20 +57,18 @@ void Service::refresh() {
   ready_.clear();
   methods_differ_ = false;
   methods_known_ = true;
+  std::size_t local_count = 0;
   for (Instance* instance : all_) {
     if (instance->info->methods.empty()) methods_known_ = false;
     if (instance->info->methods != all_.front()->info->methods) methods_differ_ = true;
     if (instance->state != messages::InstanceState::ready || instance->weight == 0) continue;
-    ready_.push_back(instance);
     instance->share = instance->weight * kShareOfWeight;
+    // Local ones first; otherwise in the order they came.
+    const bool local = !place_.empty() && is_local(*instance->info);
+    const std::size_t at = local ? local_count++ : ready_.size();
+    ready_.insert(ready_.begin() + static_cast<std::ptrdiff_t>(at), instance);
   }
-  auto first_other = ready_.begin();
-  if (!place_.empty()) {
-    first_other = std::ranges::stable_partition(ready_, [&](const Instance* instance) {
-                    return is_local(*instance->info);
-                  }).begin();
-  }
-  balancer_.assign(ready_, static_cast<std::size_t>(first_other - ready_.begin()));
+  balancer_.assign(ready_, local_count);
   // The next advance() finds out who starts slowly.
   if (settings_.slow_start > protocol::Duration::zero()) next_step_ = protocol::Instant::min();
 }

@@ -58,12 +58,15 @@ void RouterCore::post_to_instance(ShardMessage&& message, registry::Instance& in
   post(instance.info->shard, std::move(message));
 }
 
-// On the shard of the instance: what comes uses the room that was kept for it.
+// On the shard of the instance: what comes uses the room that was kept for it. If it cannot, as its
+// session is full or takes no message so long, the room is the next one's.
 void RouterCore::take_room(registry::Instance& instance, std::uint32_t from,
                            const ShardMessage& message) {
   if (!message.has_room) return;
   --instance.outstanding;
   if (message.is_hungry) instance.hungry |= std::uint64_t{1} << from;
+  wake(*instance.home);
+  if (instance.hungry != 0) roomy_.push_back(instance.info->id);
 }
 
 // On the shard of those that wait.

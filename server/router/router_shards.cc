@@ -35,8 +35,8 @@ Body RouterCore::body_of(Bytes metadata, Bytes payload) {
   return body;
 }
 
-// What is not kept is freed here: the place in the ring it came from would hold it until the ring has
-// gone round.
+// What is not kept is freed here: the place in the ring it came from would hold it until the ring
+// has gone round.
 void RouterCore::reuse(Body&& body) {
   std::vector<std::byte> bytes = std::move(body.bytes);
   const std::size_t capacity = bytes.capacity();
