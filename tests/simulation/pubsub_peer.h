@@ -94,27 +94,37 @@ class PubSubPeer final : public Program {
   bool closed = false;
 
  private:
+  // Appends an entry as it stands, legal or not: a MetadataWriter would refuse what tests must
+  // send.
+  static void put(std::vector<std::byte>& metadata, protocol::MetadataKey key,
+                  std::string_view value) {
+    metadata.push_back(static_cast<std::byte>(key));
+    metadata.push_back(static_cast<std::byte>(value.size() >> 8));
+    metadata.push_back(static_cast<std::byte>(value.size() & 0xFF));
+    const auto bytes = std::as_bytes(std::span(value));
+    metadata.insert(metadata.end(), bytes.begin(), bytes.end());
+  }
+  static std::vector<std::byte> entries(std::string_view subject, std::uint8_t level) {
+    std::vector<std::byte> metadata;
+    if (!subject.empty()) put(metadata, protocol::MetadataKey::subject, subject);
+    const char octet = static_cast<char>(level);
+    if (level != 0) put(metadata, protocol::MetadataKey::ack_level, {&octet, 1});
+    return metadata;
+  }
   std::uint32_t open(protocol::StreamKind kind, std::uint8_t options, std::string_view subject,
                      std::string_view group, std::uint8_t level) {
-    std::array<std::byte, 1024> buffer;
-    protocol::MetadataWriter writer(buffer);
-    if (!subject.empty()) writer.put(protocol::MetadataKey::subject, subject);
-    if (level != 0) writer.octet(protocol::MetadataKey::ack_level, level);
-    if (!group.empty()) writer.put(protocol::MetadataKey::group, group);
-    return wire.near.open_stream(kind, options, {.metadata = *writer.finish()}, 1).value_or(0);
+    std::vector<std::byte> metadata = entries(subject, level);
+    if (!group.empty()) put(metadata, protocol::MetadataKey::group, group);
+    return wire.near.open_stream(kind, options, {.metadata = metadata}, 1).value_or(0);
   }
   bool send(std::uint32_t stream, std::string_view subject, std::string_view payload, bool ack,
             std::uint8_t level, std::uint64_t cookie) {
-    std::array<std::byte, 1024> buffer;
-    protocol::MetadataWriter writer(buffer);
-    if (!subject.empty()) writer.put(protocol::MetadataKey::subject, subject);
-    if (level != 0) writer.octet(protocol::MetadataKey::ack_level, level);
+    const std::vector<std::byte> metadata = entries(subject, level);
     return wire.near
-        .send_publish(stream,
-                      {.metadata = *writer.finish(),
-                       .payload = std::as_bytes(std::span(payload)),
-                       .cookie = cookie},
-                      ack)
+        .send_publish(
+            stream,
+            {.metadata = metadata, .payload = std::as_bytes(std::span(payload)), .cookie = cookie},
+            ack)
         .has_value();
   }
 
