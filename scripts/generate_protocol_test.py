@@ -18,7 +18,8 @@ class GenerateProtocol(unittest.TestCase):
         self.root = pathlib.Path(folder.name)
         (self.root / "protocol").mkdir()
         shutil.copytree(ROOT / "docs/spec", self.root / "docs/spec")
-        shutil.copy(ROOT / "protocol/constants.h", self.root / "protocol")
+        for header in ("constants.h", "limit_constants.h"):
+            shutil.copy(ROOT / "protocol" / header, self.root / "protocol")
 
     def run_generator(self, *arguments):
         return subprocess.run(
@@ -41,14 +42,15 @@ class GenerateProtocol(unittest.TestCase):
         self.change("docs/spec/protocol.toml", "fixed = 2048", "fixed = 2000")
         result = self.run_generator("--check")
         self.assertEqual(result.returncode, 1)
-        self.assertIn("stale: protocol/constants.h", result.stderr)
+        self.assertIn("stale: protocol/limit_constants.h", result.stderr)
         self.assertIn("stale: docs/spec/session.md", result.stderr)
         self.assertNotIn("streams.md", result.stderr)
 
     def test_writing_makes_fresh_again(self):
         self.change("docs/spec/protocol.toml", "fixed = 2048", "fixed = 2000")
         self.assertEqual(self.run_generator().returncode, 0)
-        self.assertIn("kHopMetadataBytes = 2000;", (self.root / "protocol/constants.h").read_text())
+        header = self.root / "protocol/limit_constants.h"
+        self.assertIn("kHopMetadataBytes = 2000;", header.read_text())
         self.assertEqual(self.run_generator("--check").returncode, 0)
 
     def test_a_table_edited_by_hand_is_stale(self):
