@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
@@ -91,6 +92,19 @@ std::expected<Descriptor, std::string> listen_on(std::string_view url) {
     return failed("cannot listen on", url);
   }
   return listener;
+}
+
+std::string url_of(const Descriptor& listener) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&storage), &size);
+  if (storage.ss_family == AF_UNIX) {
+    return fmt::format("{}{}", kUnix, reinterpret_cast<const sockaddr_un*>(&storage)->sun_path);
+  }
+  const auto* in = reinterpret_cast<const sockaddr_in*>(&storage);
+  std::array<char, INET_ADDRSTRLEN> host{};
+  inet_ntop(AF_INET, &in->sin_addr, host.data(), host.size());
+  return fmt::format("{}{}:{}", kTcp, host.data(), ntohs(in->sin_port));
 }
 
 std::expected<Descriptor, std::string> connect_to(std::string_view url) {

@@ -30,9 +30,12 @@ class Descriptor {
   int fd_ = -1;
 };
 
-// Listens on tcp://IPV4:PORT or unix://PATH, non-blocking. A stale socket file is replaced. The
-// error is one line for the user.
+// Listens on tcp://IPV4:PORT (0: a free one, see url_of()) or unix://PATH, non-blocking. A stale
+// socket file is replaced. The error is one line for the user.
 [[nodiscard]] std::expected<Descriptor, std::string> listen_on(std::string_view url);
+
+// The URL at which others reach a listener, with the port the kernel chose for tcp://IPV4:0.
+[[nodiscard]] std::string url_of(const Descriptor& listener);
 
 // Connects to tcp://IPV4:PORT (with TCP_NODELAY) or unix://PATH; the socket is blocking. The error
 // is one line for the user.

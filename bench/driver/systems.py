@@ -252,7 +252,7 @@ class Ours(System):
 
     def can(self, setting: Setting) -> bool:
         built = (self._programs / "valkyrie_publish").exists()
-        return setting.kind == "call" or (setting.kind == "publish" and built)
+        return setting.kind in ("call", "stream") or (setting.kind == "publish" and built)
 
     def missing(self) -> str:
         for program in ("valkyrie-server", "valkyrie"):
@@ -269,8 +269,8 @@ class Ours(System):
             [*wrap, self._bin / "valkyrie-server", "--listen", node, "--ephemeral", "--shards", "1"]
         )
         children.await_ready(server, lambda: listens(setting.transport, address))
-        if setting.kind == "publish":
-            return server
+        if setting.kind != "call":
+            return server  # The load program has both of the other ends.
         service = children.start(
             [self._bin / "valkyrie", "serve", "bench.Echo", "--echo", "--node", node]
         )
@@ -290,6 +290,12 @@ class Ours(System):
         node = self.url(setting, address)
         if setting.kind == "publish":
             return self._own_load("valkyrie_publish", node, setting, method)
+        if setting.kind == "stream":
+            return [
+                self._bin / "valkyrie",
+                *("bench", "stream", "-o", "json", "--node", node, f"--size={setting.size}"),
+                *(f"--warmup={method.warmup_s:g}", f"--time={method.time_s:g}"),
+            ]
         options = [word for item in self._load_options(setting, method) for word in item.split("=")]
         return [
             self._bin / "valkyrie",
@@ -297,7 +303,7 @@ class Ours(System):
         ]
 
     def load(self, children, setting, address, method):
-        if setting.kind == "publish":
+        if setting.kind != "call":
             return super().load(children, setting, address, method)
         # `bench call` measures from its first call on: a run of its own warms node and service.
         warmup = Method(1, 0.0, method.warmup_s)

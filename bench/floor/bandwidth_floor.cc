@@ -92,19 +92,16 @@ std::expected<std::string, std::string> measure(const LoadOptions& options) {
   const bool relayed = options.connections == 2;
   const auto last = listen_on(options.url);
   if (!last) return std::unexpected(last.error());
-  // The relay's own address: the next port, or another socket file.
-  std::string first_url = options.url + ".relay";
-  if (const std::size_t colon = options.url.rfind(':'); options.url.starts_with("tcp://")) {
-    const int port = std::stoi(options.url.substr(colon + 1));
-    first_url = fmt::format("{}:{}", options.url.substr(0, colon), port + 1);
-  }
+  std::string first_url = options.url;
   std::vector<pid_t> children;
   if (relayed) {
-    const auto first = listen_on(first_url);
+    const bool tcp = options.url.starts_with("tcp://");
+    const auto first = listen_on(tcp ? "tcp://127.0.0.1:0" : options.url + ".relay");
     if (!first) return std::unexpected(first.error());
+    first_url = url_of(*first);
     children.push_back(start([&] { relay(*first, options.url, options.size); }));
   }
-  children.push_back(start([&] { source(relayed ? first_url : options.url, options.size); }));
+  children.push_back(start([&] { source(first_url, options.size); }));
   auto result = sink(*last, options);
   for (const pid_t child : children) {
     ::kill(child, SIGKILL);

@@ -87,7 +87,8 @@ void add_bench(CLI::App& app, Context& context) {
   bench->require_subcommand(1);
   bench->footer(
       "Examples:\n  valkyrie bench call valkyrie.Node/Echo --depth 512 --time 3\n"
-      "  valkyrie bench pub --subscribers 100\n  valkyrie bench conn --connections 1000");
+      "  valkyrie bench pub --subscribers 100\n  valkyrie bench stream --size 65536\n"
+      "  valkyrie bench conn --connections 1000");
   auto options = std::make_shared<LoadOptions>();
   auto flags = std::make_shared<CallFlags>();
   auto* call = bench->add_subcommand("call", "Rate and latency of a call");
@@ -118,6 +119,7 @@ void add_bench(CLI::App& app, Context& context) {
     };
   });
   add_bench_pub(*bench, context);
+  add_bench_stream(*bench, context);
   add_bench_conn(*bench, context);
 }
 

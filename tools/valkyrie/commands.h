@@ -25,6 +25,8 @@ void add_bench(CLI::App& app, Context& context);
 // bench pub and bench conn, commands of bench.
 void add_bench_pub(CLI::App& bench, Context& context);
 void add_bench_conn(CLI::App& bench, Context& context);
+// bench stream, a command of bench.
+void add_bench_stream(CLI::App& bench, Context& context);
 // pub SUBJECT [BODY]: messages to a subject.
 void add_pub(CLI::App& app, Context& context);
 // sub FILTER: messages of a filter on standard output.
