@@ -144,6 +144,9 @@ inline constexpr std::uint32_t kQueuedBytesDefault = 4194304;
 inline constexpr std::uint32_t kQueuedBytesMin = 65536;
 inline constexpr std::uint32_t kQueuedBytesMax = 67108864;
 
+// Part of queued that each class leaves to the one above it. Over it: as queued.
+inline constexpr std::uint32_t kQueuedReservePercent = 6;
+
 // A stream with bytes to send and no credit. Over it: RESET slow_peer.
 inline constexpr Duration kStallTimeoutDefault = std::chrono::milliseconds(30000);
 inline constexpr Duration kStallTimeoutMin = std::chrono::milliseconds(100);

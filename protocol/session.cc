@@ -50,6 +50,7 @@ void SessionCore::written(std::size_t bytes, Instant now) {
     blocked_since_ = now;
   }
   if (!blocked_.empty()) pump_blocked();
+  date_stalls();
   close_if_drained();
 }
 
@@ -149,7 +150,7 @@ std::size_t Session::requests_in_flight() const { return core_->outgoing.size();
 std::uint64_t Session::held_bytes() const { return core_->held; }
 bool Session::critical(Instant now) const { return now < core_->critical_until; }
 std::uint64_t Session::queued_bytes() const {
-  return core_->output.bytes() + core_->waiting_bytes + core_->relayed_bytes;
+  return core_->output.bytes() + core_->waiting_bytes.total() + core_->relayed_bytes.total();
 }
 SessionStats Session::stats() const { return core_->stats(); }
 

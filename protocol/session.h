@@ -43,7 +43,7 @@ enum class SendError : std::uint8_t {
   stream_limit,   // The peer allows no further stream now. Wait for EventType::stream_limit.
   exhausted,      // Stream or correlation ids are used up: take another session or stream.
   too_large,      // Over the peer's message limit or the metadata limit.
-  queue_full,     // queued_bytes_max wait for the peer already. Wait for EventType::flushed.
+  queue_full,     // As much waits for the peer as its class may. Wait for EventType::flushed.
   in_flight_max,  // As many requests as the peer takes are unanswered. Wait for a response.
   forbidden,      // The class is above the ceiling that HELLO_ACK stated.
   unknown,        // No such request outstanding: it was answered, or is over.
@@ -67,7 +67,7 @@ struct Outgoing {
   std::uint8_t qos = kQosDefault;  // Class and urgency. For a response the request's counts.
   std::uint64_t cookie = 0;        // Comes back in response, request_failed and flushed events.
   // Data of a stream that is passed on for a peer whose own credit bounds it: it may wait beyond
-  // queued_bytes_max, up to held_bytes_max, and what waits so is in nobody else's way.
+  // queued_bytes_max, up to its room in held_bytes_max, and what waits so is in nobody else's way.
   bool relayed = false;
   // Keeps metadata and payload alive and unchanged: if they must wait, no copy is made, and whoever
   // shares them bounds their memory. Of an event only.

@@ -22,6 +22,7 @@
 #include "protocol/frame_body.h"
 #include "protocol/output_meter.h"
 #include "protocol/output_queue.h"
+#include "protocol/output_room.h"
 #include "protocol/request_table.h"
 #include "protocol/session.h"
 #include "protocol/stream_table.h"
@@ -84,9 +85,9 @@ class SessionCore {
   RequestTable outgoing;
   RequestTable incoming;
   std::uint64_t held = 0;  // Bytes received and not consumed, all streams.
-  std::uint64_t waiting_bytes = 0;
-  std::uint64_t relayed_bytes = 0;          // That wait too: see Outgoing::relayed,
-  std::uint64_t owned_bytes = 0;            // and Outgoing::owner.
+  WaitingBytes waiting_bytes;
+  WaitingBytes relayed_bytes;               // That wait too: see Outgoing::relayed,
+  WaitingBytes owned_bytes;                 // and Outgoing::owner.
   Instant critical_until = Instant::min();  // It counts as one with critical frames.
 
   // Token of the PINGs that the session sends by itself; its PONGs are no events.
@@ -196,11 +197,12 @@ class SessionCore {
   void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);
-  [[nodiscard]] std::uint64_t& waiting_account(bool relayed, bool owned) {
+  [[nodiscard]] WaitingBytes& waiting_account(bool relayed, bool owned) {
     if (owned) return owned_bytes;
     return relayed ? relayed_bytes : waiting_bytes;
   }
-  [[nodiscard]] std::uint64_t output_max(bool relayed) const;
+  [[nodiscard]] std::uint64_t output_max(std::uint8_t qos, bool relayed) const;
+  [[nodiscard]] bool may_wait(const FrameHeader& header, const Outgoing& message) const;
   bool drop_queued(Stream& stream);
   void forget_waiting(Stream& stream);
   void note_request(Stream& stream, std::uint32_t correlation, Ticket ticket, bool whole);
@@ -240,6 +242,7 @@ class SessionCore {
   // session_timers.cc
   void note_stall(std::uint32_t slot);
   void end_stall(std::uint32_t slot);
+  void date_stalls();
   void check_stall();
   void give_memory_back();
 

@@ -244,7 +244,9 @@ void SessionCore::end_call_streams() {
 }
 
 void SessionCore::close_if_drained() {
-  if (!drain_until_ || state == State::closed || streams.size() > 0 || waiting_bytes > 0) return;
+  if (!drain_until_ || state == State::closed || streams.size() > 0 || waiting_bytes.total() > 0) {
+    return;
+  }
   // The last answers must be gone: GOAWAY is a control frame and would overtake them.
   if (output.bytes() > 0) return;
   close(CloseCode::draining, {});

@@ -232,6 +232,30 @@ TEST(SessionLimit, a_stream_without_credit_is_reset_after_the_stall_limit_and_ot
   EXPECT_FALSE(pair.dialer.session.closed());
 }
 
+// Sends come without a time. However long ago the session last heard one, the wait counts from when
+// the owner looks at the deadline, as it does after each turn.
+TEST(SessionLimit, a_stall_that_begins_after_a_long_silence_lasts_as_long_as_any) {
+  Pair pair;
+  pair.run();
+  const auto stream = pair.dialer.session.open_stream(StreamKind::stream, 0, {}, 0);
+  const std::string window(kStreamCreditBytesDefault - kHeaderBytes, 'x');
+  ASSERT_FALSE(pair.dialer.session.send_data(*stream, {.payload = bytes_of(window)})->waiting);
+  pair.run();  // The acceptor consumes nothing.
+  pair.now += kStallTimeoutDefault - 1s;
+  ASSERT_TRUE(pair.dialer.session.send_data(*stream, {.payload = bytes_of("x")})->waiting);
+  const Instant begun = pair.now;
+  ASSERT_LE(*pair.dialer.session.deadline(), begun) << "it wants to know the time";
+  pair.dialer.session.on_deadline(begun);
+  pair.acceptor.session.ping(1);
+  pair.carry(pair.acceptor, pair.dialer);
+  EXPECT_EQ(*pair.dialer.session.deadline(), begun + kStallTimeoutDefault);
+  pair.dialer.session.on_deadline(begun + kStallTimeoutDefault - 1ns);
+  EXPECT_EQ(pair.dialer.session.stream_count(), 1u);
+  pair.dialer.session.on_deadline(begun + kStallTimeoutDefault);
+  pair.dialer.poll();
+  ASSERT_EQ(pair.dialer.count(EventType::reset), 1u);
+}
+
 TEST(SessionLimit, control_frames_within_the_budget_pass_and_one_more_is_a_flood) {
   SessionConfig strict;
   strict.limits.control_frames_burst = 100;

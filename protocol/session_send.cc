@@ -68,7 +68,7 @@ std::expected<std::uint32_t, SendError> SessionCore::open_stream(StreamKind kind
     stream_limit_hit_ = true;
     return std::unexpected(SendError::stream_limit);
   }
-  if (output.bytes() > config.limits.queued_bytes_max) {
+  if (output.bytes() > room_for(config.limits.queued_bytes_max, open.qos)) {
     return std::unexpected(SendError::queue_full);
   }
   const auto id = static_cast<std::uint32_t>(next_local_id_);
@@ -203,10 +203,21 @@ std::expected<Sent, SendError> SessionCore::send_data(std::uint32_t id, const Ou
   return send_message(streams.find(id), header, data);
 }
 
-// Bytes in the output above which a message waits.
-std::uint64_t SessionCore::output_max(bool relayed) const {
-  return relayed ? config.limits.queued_bytes_max / kRelayedShareOfOutput
-                 : config.limits.queued_bytes_max;
+// Bytes of the output that a message may fill; beyond them it waits.
+std::uint64_t SessionCore::output_max(std::uint8_t qos, bool relayed) const {
+  const std::uint64_t room = room_for(config.limits.queued_bytes_max, qos);
+  const bool shares = relayed && qos_class(qos) != QosClass::critical;
+  return shares ? room / kRelayedShareOfOutput : room;
+}
+
+// Whether a message that cannot go now is kept, or refused.
+bool SessionCore::may_wait(const FrameHeader& header, const Outgoing& message) const {
+  if (header.type == FrameType::event) return message.owner != nullptr;
+  const std::uint64_t size = kHeaderBytes + message.metadata.size() + message.payload.size();
+  if (message.relayed) {
+    return relayed_bytes.takes(header.qos, size, 0, config.limits.held_bytes_max);
+  }
+  return waiting_bytes.takes(header.qos, size, output.bytes(), config.limits.queued_bytes_max);
 }
 
 // Copies what a message is made of, which the owner may forget.
@@ -227,12 +238,10 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   Stream& stream = streams[slot];
   const std::size_t body = message.metadata.size() + message.payload.size();
   const std::uint64_t size = kHeaderBytes + body;
-  const bool owned = message.owner != nullptr;
-  std::uint64_t& account = waiting_account(message.relayed, owned);
-  const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes);
+  const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes.total());
   if (!stream.waiting && body <= body_max_ && message.payload.size() <= part_max(header.qos) &&
       stream.send_used + size <= stream.send_allowed &&
-      queued + size <= output_max(message.relayed)) {
+      queued + size <= output_max(header.qos, message.relayed)) {
     push_frame(stream, header, message.metadata, message.payload);
     if (request != FlatIndex::kNone) {
       outgoing[request].first = outgoing[request].last = stream.last_ticket;
@@ -240,15 +249,11 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
     }
     return Sent{.correlation = header.correlation};
   }
-  // One message may always wait, however long.
-  const bool full = message.relayed ? account + size > config.limits.held_bytes_max
-                                    : queued + size > config.limits.queued_bytes_max;
-  const bool refused = header.type == FrameType::event ? !owned : account > 0 && full;
-  if (refused) return std::unexpected(SendError::queue_full);
+  if (!may_wait(header, message)) return std::unexpected(SendError::queue_full);
   auto waiting = std::make_unique<WaitingMessage>();
   waiting->metadata = message.metadata;
   waiting->payload = message.payload;
-  if (owned) {
+  if (message.owner != nullptr) {
     waiting->owner = message.owner;
   } else {
     keep(*waiting);
@@ -261,7 +266,7 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   waiting->qos = header.qos;
   waiting->more = header.more();
   waiting->relayed = message.relayed;
-  account += body;
+  waiting_account(message.relayed, message.owner != nullptr).add(header.qos, body);
   WaitingMessage* const added = waiting.get();
   (stream.waiting ? stream.waiting_last->next : stream.waiting) = std::move(waiting);
   stream.waiting_last = added;
@@ -310,7 +315,7 @@ bool SessionCore::pump(std::uint32_t slot) {
                                .body_bytes = static_cast<std::uint32_t>(metadata.size())};
       stream.last_ticket = output.push(lane_of(stream, stream.qos), header, metadata, {});
       stream.end_queued = true;
-      waiting_bytes -= metadata.size();
+      waiting_bytes.take(message.qos, metadata.size());
       pop_waiting(stream);
       end_stall(slot);
       close_if_done(slot);
@@ -328,19 +333,21 @@ bool SessionCore::pump(std::uint32_t slot) {
 
 // Queues the next parts of a message; true when its last byte is queued.
 bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& message) {
+  const std::uint64_t most = output_max(message.qos, message.relayed);
   for (;;) {
-    if (output.bytes() >= output_max(message.relayed)) {
-      if (!std::exchange(stream.blocked, true)) blocked_.push(slot);
-      return false;
-    }
     const bool first = message.sent == 0;
     const std::size_t metadata = first ? message.metadata.size() : 0;
     const std::size_t left = message.left() - metadata;
     const std::uint64_t overhead = kHeaderBytes + metadata;
     const std::uint64_t credit = stream.send_allowed - stream.send_used;
     if (credit < overhead + std::min<std::uint64_t>(left, kPartBytesMin)) return false;
+    const std::uint64_t longest = std::max(most, overhead + kPartBytesMin) - overhead;
     const std::size_t size = std::min<std::uint64_t>(
-        {left, body_max_ - metadata, credit - overhead, part_max(message.qos)});
+        {left, body_max_ - metadata, credit - overhead, part_max(message.qos), longest});
+    if (output.bytes() > 0 && output.bytes() + overhead + size > most) {
+      if (!std::exchange(stream.blocked, true)) blocked_.push(slot);
+      return false;
+    }
     const bool whole = size == left;
     FrameHeader header{
         .type = message.type, .qos = message.qos, .correlation = message.correlation};
@@ -348,7 +355,7 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
     push_frame(stream, header, message.metadata.first(metadata),
                message.payload.subspan(message.payload.size() - left, size));
     message.sent += metadata + size;
-    waiting_account(message.relayed, message.owner != nullptr) -= metadata + size;
+    waiting_account(message.relayed, message.owner != nullptr).take(message.qos, metadata + size);
     note_request(stream, message.correlation, stream.last_ticket, whole);
     if (whole) return true;
   }
@@ -376,7 +383,7 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
     link = &(*link)->next;
   }
   if (!*link) return;
-  waiting_bytes -= (*link)->left();
+  waiting_bytes.take((*link)->qos, (*link)->left());
   *link = std::move((*link)->next);
   if (!*link) stream.waiting_last = previous;
   if (!stream.waiting) return end_stall(slot);
@@ -386,19 +393,26 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
 void SessionCore::forget_waiting(Stream& stream) {
   while (stream.waiting) {
     const WaitingMessage& message = *stream.waiting;
-    waiting_account(message.relayed, message.owner != nullptr) -= message.left();
+    waiting_account(message.relayed, message.owner != nullptr).take(message.qos, message.left());
     stream.waiting = std::move(stream.waiting->next);
   }
   stream.waiting_last = nullptr;
 }
 
-// The output has room again: the streams that waited for it go on in turn.
+// The output has room again: the streams that waited for it go on in turn, once it is half empty;
+// critical ones at once.
 void SessionCore::pump_blocked() {
   for (std::size_t count = blocked_.size(); count > 0; --count) {
-    if (output.bytes() * 2 >= config.limits.queued_bytes_max) return;
+    const bool half_empty = output.bytes() * 2 < config.limits.queued_bytes_max;
     const std::uint32_t slot = blocked_.pop();
-    if (!std::exchange(streams[slot].blocked, false)) continue;
-    if (!streams[slot].over && !pump(slot)) note_stall(slot);
+    Stream& stream = streams[slot];
+    if (!stream.blocked) continue;
+    if (!half_empty && stream.waiting && qos_class(stream.waiting->qos) != QosClass::critical) {
+      blocked_.push(slot);
+      continue;
+    }
+    stream.blocked = false;
+    if (!stream.over && !pump(slot)) note_stall(slot);
   }
 }
 
@@ -417,9 +431,10 @@ void SessionCore::queue_end(std::uint32_t slot, Body metadata) {
   stream.local_ended = true;
   auto end = std::make_unique<WaitingMessage>();
   end->type = FrameType::end;
+  end->qos = stream.qos;
   end->metadata = metadata;
   keep(*end);
-  waiting_bytes += metadata.size();
+  waiting_bytes.add(end->qos, metadata.size());
   WaitingMessage* const added = end.get();
   (stream.waiting ? stream.waiting_last->next : stream.waiting) = std::move(end);
   stream.waiting_last = added;

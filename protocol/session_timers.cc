@@ -21,8 +21,10 @@ std::optional<Instant> SessionCore::deadline() {
   Instant next = ping_at_ + peer.keepalive_interval;
   if (drain_until_) next = std::min(next, *drain_until_);
   if (stall_first_ != FlatIndex::kNone) {
+    // A wait without a time has begun after now_: asked at once, it begins at most a turn late.
+    const bool undated = streams[stall_last_].stall_since == kUnknown;
     const Instant since = streams[stall_first_].stall_since;
-    next = std::min(next, (since == kUnknown ? now_ : since) + config.limits.stall_timeout);
+    next = std::min(next, undated ? now_ : since + config.limits.stall_timeout);
   }
   if (blocked_since_) next = std::min(next, *blocked_since_ + config.limits.stall_timeout);
   return next;
@@ -100,12 +102,17 @@ void SessionCore::end_stall(std::uint32_t slot) {
       stream.stall_previous;
 }
 
-void SessionCore::check_stall() {
+// The waits that no call with a time had seen, the last of the list, begin now.
+void SessionCore::date_stalls() {
   for (std::uint32_t slot = stall_last_; slot != FlatIndex::kNone;
        slot = streams[slot].stall_previous) {
     if (streams[slot].stall_since != kUnknown) break;
     streams[slot].stall_since = now_;
   }
+}
+
+void SessionCore::check_stall() {
+  date_stalls();
   while (stall_first_ != FlatIndex::kNone && state == State::open &&
          now_ >= streams[stall_first_].stall_since + config.limits.stall_timeout) {
     reset(streams[stall_first_].id, CloseCode::slow_peer, "no credit for too long");

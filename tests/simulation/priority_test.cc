@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <map>
 
-#include "protocol/frame.h"
+#include "tests/simulation/driver.h"
 #include "tests/simulation/virtual_peer.h"
 
 namespace valkyrie::simulation {
@@ -13,108 +12,22 @@ namespace {
 
 using protocol::QosClass;
 
-constexpr const char* kService = "test.Echo";
 constexpr std::uint64_t kBytesPerSecond = 12'500'000;
 constexpr Duration kLatency = 5ms;
-
-std::uint8_t qos_of(QosClass qos_class) {
-  return protocol::qos_byte(qos_class, protocol::kUrgencyDefault);
-}
-
-// A client that calls from time to time, and beside that keeps bulk calls under way.
-class Driver final : public Program {
- public:
-  // Bulk of a class, `depth` requests at a time.
-  struct Bulk {
-    QosClass qos_class = QosClass::data;
-    std::size_t bytes = 0;
-    int depth = 0;
-  };
-
-  explicit Driver(VirtualNetwork& network) : wire(network.dial(*this)), network_(network) {
-    network.run();
-  }
-
-  // Calls with class critical each `every`, from now on.
-  void call_each(Duration every) {
-    every_ = every;
-    next_ = network_.now;
-  }
-  void add_bulk(const Bulk& bulk) {
-    const std::uint64_t number = bulks_.size() + 1;
-    bulks_.push_back(bulk);
-    for (int i = 0; i < bulk.depth; ++i) send(number);
-  }
-
-  void on_event(const protocol::Event& event) override {
-    if (event.type != protocol::EventType::response) return;
-    wire.near.consume(event.stream, event.cost);
-    if (event.cookie >= kCritical) {
-      latencies.push_back(network_.now - asked_.at(event.cookie));
-    } else {
-      bulk_bytes[event.cookie - 1] += event.cost;
-      send(event.cookie);
-    }
-  }
-  [[nodiscard]] std::optional<Instant> deadline() const override { return next_; }
-  void on_deadline() override {
-    asked_[calls_] = network_.now;
-    send(calls_++);
-    *next_ += every_;
-  }
-
-  [[nodiscard]] std::uint64_t bulk_received() const {
-    std::uint64_t bytes = 0;
-    for (const auto& [bulk, count] : bulk_bytes) bytes += count;
-    return bytes;
-  }
-  [[nodiscard]] Duration worst() const { return *std::ranges::max_element(latencies); }
-
-  Wire& wire;
-  std::vector<Duration> latencies;
-  std::map<std::uint64_t, std::uint64_t> bulk_bytes;  // Of answers, by bulk.
-
- private:
-  static constexpr std::uint64_t kCritical = 1000;  // First cookie of a critical call.
-
-  void send(std::uint64_t cookie) {
-    const bool critical = cookie >= kCritical;
-    const std::uint8_t qos = qos_of(critical ? QosClass::critical : bulks_[cookie - 1].qos_class);
-    std::uint32_t& stream = streams_[critical ? 0 : cookie];
-    if (stream == 0) {
-      std::array<std::byte, 64> buffer;
-      protocol::MetadataWriter writer(buffer);
-      writer.service(kService);
-      writer.method("Echo");
-      stream = *wire.near.open_stream(protocol::StreamKind::call, 0,
-                                      {.metadata = *writer.finish(), .qos = qos}, 0);
-    }
-    const std::vector<std::byte> payload(critical ? 64 : bulks_[cookie - 1].bytes);
-    EXPECT_TRUE(wire.near.send_request(stream, {.payload = payload, .qos = qos, .cookie = cookie}));
-  }
-
-  VirtualNetwork& network_;
-  Duration every_{};
-  std::optional<Instant> next_;
-  std::uint64_t calls_ = kCritical;
-  std::vector<Bulk> bulks_;
-  std::map<std::uint64_t, std::uint32_t> streams_;
-  std::map<std::uint64_t, Instant> asked_;
-};
 
 // A node with a service, behind links of a finite rate, and clients of any class.
 class PrioritySimulation : public ::testing::Test {
  protected:
   PrioritySimulation() {
     network.node_config.qos_ceiling = QosClass::critical;
-    service.serve(kService, "one");
+    service.serve(kDriven, "one");
     network.run();
     shape(service.wire);
   }
 
-  static void shape(Wire& wire) {
+  static void shape(Wire& wire, std::uint64_t bytes_per_second = kBytesPerSecond) {
     for (Pipe* pipe : {&wire.to_node, &wire.to_program}) {
-      pipe->bytes_per_second = kBytesPerSecond;
+      pipe->bytes_per_second = bytes_per_second;
       pipe->latency = kLatency;
     }
   }
@@ -158,6 +71,32 @@ TEST_F(PrioritySimulation, a_critical_call_beside_bulk_takes_at_most_twice_its_i
       }
     }
   }
+}
+
+// The service reads slowly and its queue at the node is short. Bulk fills its room and is refused
+// beyond; what is more urgent finds room all the time.
+TEST_F(PrioritySimulation, bulk_that_fills_the_queue_of_a_service_refuses_no_critical_call) {
+  network.cut(service.wire);
+  network.node_config.limits.queued_bytes_max = 200'000;
+  Peer slow(network);
+  slow.serve(kDriven, "slow");
+  network.run();
+  shape(slow.wire, 1'000'000);
+  network.node_config.limits.queued_bytes_max = protocol::kQueuedBytesDefault;
+  Driver bulk(network);
+  shape(bulk.wire);
+  Driver driver(network);
+  for (int i = 0; i < 16; ++i) bulk.add_bulk({QosClass::telemetry, 16'000, 4});
+  network.run_for(500ms);
+  EXPECT_GT(bulk.bulk_refused, 0U) << "the queue is full";
+  driver.call_each(10ms);
+  network.run_for(500ms);  // The first of them find the kernel's buffer filled.
+  driver.latencies.clear();
+  network.run_for(4s);
+  EXPECT_GT(driver.latencies.size(), 350U);
+  EXPECT_EQ(driver.critical_refused, 0U);
+  EXPECT_LT(driver.worst(), 100ms) << "200 ms of bulk are queued";
+  EXPECT_GT(bulk.bulk_calls, bulk.bulk_refused) << "bulk goes on, too";
 }
 
 TEST_F(PrioritySimulation, classes_share_a_saturated_link_by_their_weights) {

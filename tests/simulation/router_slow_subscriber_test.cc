@@ -160,6 +160,26 @@ TEST(RouterSlowSubscriber, that_reads_nothing_costs_bounded_memory_and_then_its_
   EXPECT_EQ(world.network.router_of(0).census().event_bytes_queued, 0U);
 }
 
+// Its connection is fine; it only gives no credit. Published to just before the stall limit would
+// be over since anything was sent to it, it still has the whole of it, and no more.
+TEST(RouterSlowSubscriber, that_gives_no_credit_is_given_up_after_the_stall_limit) {
+  SlowSubscriber world(protocol::kStreamOptionDropOldest);
+  world.flood(1);
+  world.network.run_for(25s);
+  world.flood(1000);
+  ASSERT_GT(world.network.router_of(0).census().events_queued, 0U);
+  const Instant waits_since = world.network.now;
+  world.network.run_for(protocol::kStallTimeoutDefault - 1s);
+  EXPECT_FALSE(world.slow.subscriptions[world.subscription].reset);
+  world.flood(1);
+  EXPECT_LT(world.network.now, waits_since + protocol::kStallTimeoutDefault);
+  world.network.run_for(1s);
+  EXPECT_TRUE(world.slow.subscriptions[world.subscription].reset) << "not twice the limit";
+  EXPECT_EQ(world.slow.subscriptions[world.subscription].code, CloseCode::slow_peer);
+  EXPECT_FALSE(world.slow.closed) << "its session goes on";
+  EXPECT_EQ(world.network.router_of(0).census().event_bytes_queued, 0U);
+}
+
 TEST(RouterSlowSubscriber, fills_no_more_than_the_share_of_its_session) {
   router::RouterConfig config;
   config.session_event_bytes_max = 50'000;

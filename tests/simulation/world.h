@@ -86,8 +86,9 @@ class World {
   [[nodiscard]] std::uint32_t any_shard();
   [[nodiscard]] bool calm() const;
   Surroundings surroundings() {
-    // A service that is slow to answer holds up the streams of those that wait for it, too.
-    const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners;
+    // A service that is slow to answer or has few places holds up those that wait for it, too.
+    const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners && !perils_.flaps &&
+                         has_ample_room();
     return {network_, ledger_, book_, streams_, trace_, patient};
   }
 
