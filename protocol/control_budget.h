@@ -11,7 +11,7 @@
 
 namespace valkyrie::protocol {
 
-// A token bucket: a burst, refilled by time up to the burst, and two frames more for each credited
+// A token bucket: a burst, refilled by time up to the burst, and four frames more for each credited
 // frame in either direction, since every message may honestly need that many.
 class ControlBudget {
  public:

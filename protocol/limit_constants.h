@@ -112,7 +112,7 @@ inline constexpr std::uint32_t kControlFramesBurst = 1000;
 inline constexpr std::uint32_t kControlFramesPerSecond = 200;
 
 // Control frames a credited frame adds to the budget, either way. Over it: GOAWAY flood.
-inline constexpr std::uint32_t kControlFramesPerCreditedFrame = 2;
+inline constexpr std::uint32_t kControlFramesPerCreditedFrame = 4;
 
 // Streams that a dialer RESETs at once, beyond the rate. Over it: GOAWAY flood.
 inline constexpr std::uint32_t kPeerResetsBurst = 1000;

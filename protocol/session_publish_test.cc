@@ -279,6 +279,25 @@ TEST(SessionPublish, a_draining_node_gets_its_publish_and_subscribe_streams_ende
   EXPECT_EQ(pair.dialer.all(EventType::closed).at(0).event.code, CloseCode::draining);
 }
 
+// Each costs the whole window: a CREDIT of the stream and one of the connection come back, and the
+// receipt; where two frames make the message, one more CREDIT while it is incomplete.
+TEST(SessionPublish, messages_that_cost_most_control_frames_are_no_flood) {
+  SessionConfig config;
+  config.limits.control_frames_burst = 10;
+  config.limits.connection_credit_bytes = kConnectionCreditBytesMin;
+  for (const std::size_t bytes : {kStreamCreditBytesDefault - kHeaderBytes, std::size_t{65'536}}) {
+    PublishPair pair(config, config);
+    const std::uint32_t stream = pair.open(StreamKind::publish);
+    const std::string payload(bytes, 'x');
+    for (int i = 0; i < 1000; ++i) {
+      ASSERT_TRUE(pair.dialer.session.send_publish(stream, {.payload = bytes_of(payload)}, true));
+      pair.run();
+      ASSERT_FALSE(pair.dialer.session.closed()) << i;
+    }
+    EXPECT_EQ(pair.dialer.count(EventType::published), 1000u);
+  }
+}
+
 TEST(SessionPublish, a_storm_of_subscriptions_is_a_flood) {
   SessionConfig config;
   config.limits.peer_resets_burst = 10;
