@@ -24,6 +24,11 @@ constexpr std::size_t kMembersTriedMax = protocol::kPeerStreamsDefault + 1;
 
 constexpr std::uint8_t kLevelReceived = 1;
 
+// The message that came. Its place in the ring would hold it until the ring has gone round.
+std::shared_ptr<const Publication> taken(ShardMessage& message) {
+  return std::move(message.publication);
+}
+
 }  // namespace
 
 PublishCore::PublishCore(RouterCore& core, std::uint64_t seed)
@@ -300,7 +305,7 @@ void PublishCore::post_group(std::uint32_t shard, const Group& group,
 }
 
 void PublishCore::on_far_publication(ShardMessage& message) {
-  const auto& publication = message.publication;
+  const auto publication = taken(message);
   const auto metadata = protocol::parse_metadata(
       publication->metadata(), protocol::FrameType::event, protocol::MetadataReader::relay);
   VALKYRIE_ASSERT(metadata.has_value());
@@ -315,7 +320,7 @@ void PublishCore::on_far_publication(ShardMessage& message) {
 }
 
 void PublishCore::on_far_group_publication(ShardMessage& message) {
-  const auto& publication = message.publication;
+  const auto publication = taken(message);
   Outbound outbound{.metadata = publication->metadata(),
                     .payload = publication->payload(),
                     .qos = publication->qos,
