@@ -9,22 +9,16 @@
 #include <sys/resource.h>
 #include <vector>
 
+#include "server/ops/testing/sanitized.h"
 #include "server/ops/testing/server_process.h"
 #include "server/ops/testing/test_client.h"
 
 namespace valkyrie::server {
 namespace {
 
+using testing::kSanitized;
 using testing::RunningNode;
 using testing::TestClient;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // Bytes of a process that are in memory and its own.
 std::size_t memory_of(pid_t process) {

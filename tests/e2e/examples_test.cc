@@ -1,5 +1,7 @@
 // The programs under examples/, as their readers would run them.
+#include <algorithm>
 #include <csignal>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -12,9 +14,10 @@ namespace {
 class Examples : public ::testing::Test {
  protected:
   // Its environment names the node.
-  [[nodiscard]] ProcessOptions with_node() const {
-    return {.environment = {{"VALKYRIE_NODE", node.unix_url}}};
+  [[nodiscard]] static ProcessOptions with_node(const RunningNode& at) {
+    return {.environment = {{"VALKYRIE_NODE", at.unix_url}}};
   }
+  [[nodiscard]] ProcessOptions with_node() const { return with_node(node); }
   Ran run(const std::string& program, const std::vector<std::string>& arguments) {
     Process process(program, arguments, with_node());
     return finish(process);
@@ -44,6 +47,29 @@ TEST_F(Examples, streams_of_each_kind_pass) {
             "square:\ncancelled after 1\n");
   service.signal(SIGTERM);
   EXPECT_EQ(service.wait(), 0);
+}
+
+TEST_F(Examples, a_publisher_reaches_a_subscriber_and_one_worker_of_a_group_for_each_order) {
+  // With one shard a subscription is known to every publisher once the node has read it.
+  const RunningNode alone;
+  Process subscriber("pubsub-subscriber", {"sensors.*.temperature", "2"}, with_node(alone));
+  Process one("pubsub-worker", {"one"}, with_node(alone));
+  Process two("pubsub-worker", {"two"}, with_node(alone));
+  ASSERT_TRUE(subscriber.out.find("subscribed to sensors.*.temperature").has_value());
+  ASSERT_TRUE(one.out.find("one is ready").has_value());
+  ASSERT_TRUE(two.out.find("two is ready").has_value());
+  Process publisher("pubsub-publisher", {"10"}, with_node(alone));
+  const Ran published = finish(publisher);
+  EXPECT_EQ(published.exit, 0) << published.err;
+  EXPECT_EQ(published.out, "3 readings sent, 10 of 10 orders received by the node\n");
+  const Ran seen = finish(subscriber);
+  EXPECT_EQ(seen.exit, 0) << seen.err;
+  EXPECT_EQ(seen.out, "sensors.kitchen.temperature: 21.5\nsensors.cellar.temperature: 12.0\n");
+  one.signal(SIGTERM);
+  two.signal(SIGTERM);
+  const std::string orders = finish(one).out + finish(two).out;
+  for (int i = 1; i <= 10; ++i) EXPECT_TRUE(says(orders, fmt::format(": order {}\n", i)));
+  EXPECT_EQ(std::ranges::count(orders, '\n'), 10 + 2) << orders;
 }
 
 TEST_F(Examples, a_drained_instance_leaves_without_a_failed_call) {

@@ -44,6 +44,21 @@ std::optional<std::string> read_until_closed(const Socket& socket) {
   }
 }
 
+namespace {
+
+// SUBJECT alone, as it stands: a MetadataWriter would refuse what tests must send.
+std::vector<std::byte> subject_entry(std::string_view subject) {
+  if (subject.empty()) return {};
+  std::vector<std::byte> entry = {static_cast<std::byte>(protocol::MetadataKey::subject),
+                                  static_cast<std::byte>(subject.size() >> 8),
+                                  static_cast<std::byte>(subject.size() & 0xFF)};
+  const auto bytes = std::as_bytes(std::span(subject));
+  entry.insert(entry.end(), bytes.begin(), bytes.end());
+  return entry;
+}
+
+}  // namespace
+
 TestClient::TestClient(transport::Reactor& reactor, std::string_view url) : reactor_(reactor) {
   Socket socket = dial(url);
   if (!socket) {
@@ -109,6 +124,10 @@ void TestClient::start_call(std::string_view service, std::string_view method,
 Answer TestClient::call(std::string_view service, std::string_view method,
                         std::string_view payload) {
   start_call(service, method, payload);
+  return wait_answer();
+}
+
+Answer TestClient::wait_answer() {
   if (!turn_until([this] { return !answers.empty(); })) return {.code = {}, .text = "no answer"};
   Answer answer = std::move(answers.front());
   answers.pop_front();
@@ -132,6 +151,23 @@ void TestClient::answer(std::string_view payload) {
   static_cast<void>(connection_->session().send_response(
       request.stream, request.correlation, {.payload = std::as_bytes(std::span(payload))}));
   end_if_answered(request.stream);
+}
+
+std::uint32_t TestClient::open_subject(protocol::StreamKind kind, std::string_view subject) {
+  const std::vector<std::byte> metadata = subject_entry(subject);
+  return connection_->session().open_stream(kind, 0, {.metadata = metadata}, 0).value_or(0);
+}
+
+Answer TestClient::publish(std::uint32_t stream, std::string_view subject) {
+  const std::vector<std::byte> metadata = subject_entry(subject);
+  const auto sent =
+      connection_->session().send_publish(stream, {.metadata = metadata}, /*acknowledge=*/true);
+  if (!sent) return {.code = protocol::StatusCode::unknown};
+  return wait_answer();
+}
+
+void TestClient::reset(std::uint32_t stream) {
+  connection_->session().reset(stream, protocol::CloseCode::cancelled);
 }
 
 // This side's END follows its last answer.
@@ -171,11 +207,15 @@ void TestClient::on_event(transport::Connection& connection, const Event& event)
       requests.push_back({event.stream, event.correlation, payload});
       break;
     case EventType::response:
+    case EventType::published:
       answers.push_back({status.code, status.outcome, std::string(status.text), payload});
       break;
     case EventType::request_failed:
       answers.push_back(
           {event.status, event.outcome, std::string(protocol::to_string(event.code)), {}});
+      break;
+    case EventType::reset:
+      resets[event.stream] = event.code;
       break;
     case EventType::end:
       ended_.push_back(event.stream);

@@ -4,6 +4,7 @@
 #include <deque>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,8 @@ class TestClient final : private transport::ConnectionHandler {
   bool wait_ready();
   // Waits for the end of the connection; its reason.
   std::optional<transport::CloseReason> wait_closed();
+  // Whether the connection has ended.
+  [[nodiscard]] bool closed() const { return closed_.has_value(); }
   // Turns the reactor until the condition holds; false if it took too long.
   bool turn_until(const std::function<bool()>& condition);
 
@@ -56,6 +59,13 @@ class TestClient final : private transport::ConnectionHandler {
   bool serve(std::string_view service);
   // Answers the oldest of `requests`.
   void answer(std::string_view payload);
+  // Opens a stream with this SUBJECT as it stands, legal or not; empty: with none. 0 if the session
+  // cannot now. RESETs come into `resets`.
+  std::uint32_t open_subject(protocol::StreamKind kind, std::string_view subject);
+  // Publishes an empty message to a subject, legal or not, and waits for the receipt.
+  Answer publish(std::uint32_t stream, std::string_view subject);
+  // RESETs a stream.
+  void reset(std::uint32_t stream);
   // ENDs the streams this side has opened.
   void end_streams();
   // Closes the session.
@@ -69,6 +79,7 @@ class TestClient final : private transport::ConnectionHandler {
   };
   std::deque<Request> requests;
   std::deque<Answer> answers;
+  std::map<std::uint32_t, protocol::CloseCode> resets;  // Of the node, by stream.
   std::string caller;  // Subject of IDENTITY, of the last stream that was opened to this side.
   bool ready = false;
   bool goaway = false;
@@ -78,6 +89,7 @@ class TestClient final : private transport::ConnectionHandler {
   void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
   void end_if_answered(std::uint32_t stream);
   std::uint32_t open(protocol::StreamKind kind, std::string_view service, std::string_view method);
+  Answer wait_answer();
 
   transport::Reactor& reactor_;
   protocol::BufferPool pool_;
