@@ -43,22 +43,17 @@ std::uint16_t OutputQueue::lane_for(std::uint8_t qos) {
   return static_cast<std::uint16_t>(lanes_.size() - 1);
 }
 
-std::byte* OutputQueue::reserve(Lane& lane, std::uint16_t index, std::uint32_t size) {
-  if (lane.tail == nullptr || Chunk::kBytes - lane.tail->end < size) {
-    Chunk* chunk = pool_.acquire();
-    chunk->lane = index;
-    if (lane.tail == nullptr) {
-      lane.head = chunk;
-      lane.offset = 0;
-    } else {
-      lane.tail->next = chunk;
-    }
-    lane.tail = chunk;
+// Adds a chunk to a lane.
+void OutputQueue::extend(Lane& lane, std::uint16_t index) {
+  Chunk* chunk = pool_.acquire();
+  chunk->lane = index;
+  if (lane.tail == nullptr) {
+    lane.head = chunk;
+    lane.offset = 0;
+  } else {
+    lane.tail->next = chunk;
   }
-  std::byte* at = lane.tail->data + lane.tail->end;
-  lane.tail->end += size;
-  lane.tail->live += size;
-  return at;
+  lane.tail = chunk;
 }
 
 void OutputQueue::append(Lane& lane, std::uint16_t index, std::span<const std::byte> bytes) {
@@ -71,34 +66,13 @@ void OutputQueue::append(Lane& lane, std::uint16_t index, std::span<const std::b
   }
 }
 
-Ticket OutputQueue::push(std::uint16_t index, const FrameHeader& header,
-                         std::span<const std::byte> metadata, std::span<const std::byte> payload) {
-  Lane& lane = lanes_[index];
-  const std::size_t size = kHeaderBytes + metadata.size() + payload.size();
-  VALKYRIE_ASSERT(size == kHeaderBytes + header.body_bytes);
-  const bool fits = lane.tail != nullptr && Chunk::kBytes - lane.tail->end >= size;
-  std::byte* at = reserve(lane, index, static_cast<std::uint32_t>(fits ? size : kHeaderBytes));
+void OutputQueue::append_frame(Lane& lane, std::uint16_t index, const FrameHeader& header,
+                               std::span<const std::byte> metadata,
+                               std::span<const std::byte> payload) {
+  std::byte* const at = reserve(lane, index, kHeaderBytes);
   encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
-  if (fits) {
-    at += kHeaderBytes;
-    if (!metadata.empty()) std::memcpy(at, metadata.data(), metadata.size());
-    if (!payload.empty()) std::memcpy(at + metadata.size(), payload.data(), payload.size());
-  } else {
-    append(lane, index, metadata);
-    append(lane, index, payload);
-  }
-  const FrameProperties& type = properties(header.type);
-  if (!type.control && !type.ignorable) {
-    lane.credited_bytes += size;
-    ++lane.credited_frames;
-  }
-  lane.pushed += size;
-  queued_ += size;
-  if (lane.frames == 0) lane.waits_since = frames_chosen_;
-  ++lane.frames;
-  ++frames_queued_;
-  if (index > kOpenLane) ++frames_in_class_[lane.qos_class];
-  return {.end = lane.pushed, .lane = index};
+  append(lane, index, metadata);
+  append(lane, index, payload);
 }
 
 std::uint64_t OutputQueue::drop(std::uint16_t index, std::uint32_t stream,
@@ -350,6 +324,10 @@ void OutputQueue::emit(Chunk* chunk, std::uint32_t offset, std::uint32_t size) {
 }
 
 std::size_t OutputQueue::gather(std::span<std::span<const std::byte>> pieces, std::size_t budget) {
+  // Where all is in one lane there is nothing to choose. Critical frames have their share to pay.
+  Lane& only = lanes_[pushed_last_];
+  const bool alone = frames_queued_ > 0 && pushed_last_ > kOpenLane && only.qos_class != kCritical;
+  if (alone && take_all(only, budget)) critical_lead_ = 0;
   while (frames_queued_ > 0 && unwritten_ < budget &&
          segments_.size() - first_segment_ < kSegmentsMax) {
     Lane* lane = choose();

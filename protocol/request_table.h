@@ -2,6 +2,8 @@
 // Private to this folder.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -22,10 +24,11 @@ struct Request {
   std::uint32_t stream_slot = 0;
   std::uint32_t previous = FlatIndex::kNone;  // Slots of the same stream, oldest first.
   std::uint32_t next = FlatIndex::kNone;
-  std::uint8_t qos = 0;                     // Responder: of the answer.
-  bool started = false;                     // Requester: `first` counts.
-  bool queued = false;                      // Requester: `last` counts.
-  bool cancelled = false;                   // CANCEL was sent or seen.
+  std::uint32_t chained = FlatIndex::kNone;  // The next slot with its hash.
+  std::uint8_t qos = 0;                      // Responder: of the answer.
+  bool started = false;                      // Requester: `first` counts.
+  bool queued = false;                       // Requester: `last` counts.
+  bool cancelled = false;                    // CANCEL was sent or seen.
   bool abandoned = false;                   // Responder: nobody waits; kept until the work is over.
   bool incomplete = false;                  // Responder: more fragments are to come.
   StatusCode status = StatusCode::ok;       // Requester: why it failed by itself.
@@ -40,15 +43,16 @@ struct RequestList {
 };
 
 // The unanswered requests of one side, found by stream and correlation id in constant time. Slots
-// are reused, so that a session in steady state allocates nothing.
+// are reused, so that a session in steady state allocates nothing. Hashed into chains through the
+// slots themselves, which every use touches anyway: most requests are asked for soon after they
+// came, and are then the first of their chain.
 class RequestTable {
  public:
   // Adds a request at the end of `list` and returns its slot.
   std::uint32_t insert(RequestList& list, std::uint32_t stream, std::uint32_t correlation) {
     std::uint32_t slot = free_;
     if (slot == FlatIndex::kNone) {
-      slot = static_cast<std::uint32_t>(slots_.size());
-      slots_.emplace_back();
+      slot = grow();
     } else {
       free_ = slots_[slot].next;
       slots_[slot] = {};
@@ -57,20 +61,31 @@ class RequestTable {
     request.stream = stream;
     request.correlation = correlation;
     link(list, slot);
-    index_.insert(key(stream, correlation), slot);
+    std::uint32_t& chain = chain_of(stream, correlation);
+    request.chained = chain;
+    chain = slot;
+    ++size_;
     return slot;
   }
 
   // The slot of a request, or FlatIndex::kNone.
   [[nodiscard]] std::uint32_t find(std::uint32_t stream, std::uint32_t correlation) const {
-    return index_.find(key(stream, correlation));
+    if (size_ == 0) return FlatIndex::kNone;
+    std::uint32_t slot = chains_[home(stream, correlation)];
+    while (slot != FlatIndex::kNone && !is(slots_[slot], stream, correlation)) {
+      slot = slots_[slot].chained;
+    }
+    return slot;
   }
 
   // Takes a request out of the table and its list.
   void erase(RequestList& list, std::uint32_t slot) {
     unlink(list, slot);
     Request& request = slots_[slot];
-    index_.erase(key(request.stream, request.correlation));
+    std::uint32_t* link = &chain_of(request.stream, request.correlation);
+    while (*link != slot) link = &slots_[*link].chained;
+    *link = request.chained;
+    --size_;
     request.next = free_;
     free_ = slot;
   }
@@ -83,7 +98,7 @@ class RequestTable {
 
   // The request in a slot. REQUIRES: the slot is in use. Invalid after the next insert().
   [[nodiscard]] Request& operator[](std::uint32_t slot) { return slots_[slot]; }
-  [[nodiscard]] std::size_t size() const { return index_.size(); }
+  [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
   void link(RequestList& list, std::uint32_t slot) {
@@ -101,13 +116,42 @@ class RequestTable {
         request.previous;
   }
 
-  static std::uint64_t key(std::uint32_t stream, std::uint32_t correlation) {
-    return std::uint64_t{stream} << 32 | correlation;
+  static bool is(const Request& request, std::uint32_t stream, std::uint32_t correlation) {
+    return request.correlation == correlation && request.stream == stream;
+  }
+
+  // Fibonacci hashing: consecutive ids spread evenly. REQUIRES: chains_ is not empty
+  [[nodiscard]] std::size_t home(std::uint32_t stream, std::uint32_t correlation) const {
+    const std::uint64_t key = std::uint64_t{stream} << 32 | correlation;
+    return key * 0x9E3779B97F4A7C15u >> shift_;
+  }
+  std::uint32_t& chain_of(std::uint32_t stream, std::uint32_t correlation) {
+    return chains_[home(stream, correlation)];
+  }
+
+  [[gnu::noinline]] std::uint32_t grow() {
+    slots_.emplace_back();
+    if (2 * slots_.size() > chains_.size()) rehash();
+    return static_cast<std::uint32_t>(slots_.size() - 1);
+  }
+
+  // Twice as many chains as slots, or more. All slots are in use, but for the last, which is not
+  // chained.
+  void rehash() {
+    chains_.assign(std::bit_ceil(std::max<std::size_t>(2 * slots_.size(), 8)), FlatIndex::kNone);
+    shift_ = 64 - std::countr_zero(chains_.size());
+    for (std::uint32_t slot = 0; slot + 1 < slots_.size(); ++slot) {
+      std::uint32_t& chain = chain_of(slots_[slot].stream, slots_[slot].correlation);
+      slots_[slot].chained = chain;
+      chain = slot;
+    }
   }
 
   std::vector<Request> slots_;
+  std::vector<std::uint32_t> chains_;  // First slots; a power of two of them.
   std::uint32_t free_ = FlatIndex::kNone;
-  FlatIndex index_;
+  std::uint32_t size_ = 0;
+  int shift_ = 0;
 };
 
 }  // namespace valkyrie::protocol

@@ -1,5 +1,6 @@
 // The state behind Session. Private to this folder. One file of functions per concern:
 //   session_receive.cc   bytes to frames, the order of checks, dispatch
+//   session_straight.cc  usual requests and responses as they arrive, in one step
 //   session_messages.cc  message frames: fragments, requests, responses, data
 //   session_publish.cc   publish/subscribe: what it sends, answers and turns down
 //   session_control.cc   STREAM_OPEN, END, RESET, CANCEL, CREDIT, STREAM_LIMIT, PING, GOAWAY
@@ -59,7 +60,7 @@ class SessionCore {
                                             const Outgoing& event);
   std::expected<Sent, SendError> send_data(std::uint32_t id, const Outgoing& data, bool more);
   std::expected<void, SendError> send_end(std::uint32_t id, std::span<const std::byte> metadata);
-  void reset(std::uint32_t id, CloseCode code, std::string_view text);
+  [[gnu::noinline]] void reset(std::uint32_t id, CloseCode code, std::string_view text);
   void cancel(std::uint32_t id, std::uint32_t correlation);
   void ping(std::uint64_t token);
   void consume(std::uint32_t id, std::uint32_t bytes);
@@ -100,7 +101,6 @@ class SessionCore {
   // session_receive.cc
   void forget_delivered();
   bool next_frame();
-  const Stream* usual_call_frame();
   bool frame_from_partial();
   bool take_header(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header);
   bool dispatch(const FrameHeader& header, Body body);
@@ -112,10 +112,17 @@ class SessionCore {
   void note_class(std::uint8_t qos) {
     if (qos_class(qos) == QosClass::critical) critical_until = now_ + kCriticalTime;
   }
+  void spend_connection_credit(const FrameHeader& header);
   void return_connection_credit();
   [[nodiscard]] bool is_local(std::uint32_t id) const {
     return (id & 1) == (role == Role::dialer ? 1 : 0);
   }
+
+  // session_straight.cc
+  bool take_usual_call();
+  [[gnu::always_inline]] inline bool is_usual(const FrameHeader& header, const Stream& stream,
+                                              bool is_response) const;
+  [[gnu::always_inline]] inline bool affords(const FrameHeader& header, const Stream& stream) const;
 
   // session_messages.cc
   // Whether the sender waits for an answer with the frame's correlation id.
@@ -185,16 +192,22 @@ class SessionCore {
   std::expected<Sent, SendError> send_asking(std::uint32_t slot, FrameType type,
                                              const Outgoing& message);
   std::expected<Sent, SendError> send_answer(std::uint32_t slot, std::uint32_t correlation,
-                                             const Outgoing& answer);
+                                             std::uint8_t qos, const Outgoing& answer);
+  [[gnu::always_inline]] inline bool goes_at_once(const Stream& stream, std::uint8_t qos,
+                                                  const Outgoing& message) const;
+  [[gnu::noinline]] std::expected<Sent, SendError> wait(std::uint32_t slot,
+                                                        const FrameHeader& header,
+                                                        const Outgoing& message);
   static void keep(WaitingMessage& message);
-  void push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload);
-  [[nodiscard]] std::uint16_t lane_of(const Stream& stream, std::uint8_t qos);
+  [[gnu::always_inline]] inline void push_frame(Stream& stream, FrameHeader header, Body metadata,
+                                                Body payload);
+  [[gnu::always_inline]] inline std::uint16_t lane_of(const Stream& stream, std::uint8_t qos);
   [[nodiscard]] bool pump(std::uint32_t slot);
   [[nodiscard]] bool push_part(Stream& stream, std::uint32_t slot, WaitingMessage& message);
   void pop_waiting(Stream& stream);
   void pump_blocked();
   [[nodiscard]] std::size_t part_max(std::uint8_t qos) const;
-  void queue_end(std::uint32_t slot, Body metadata);
+  [[gnu::noinline]] void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);
   [[nodiscard]] WaitingBytes& waiting_account(bool relayed, bool owned) {

@@ -254,8 +254,7 @@ void SessionCore::answer_status(std::uint32_t slot, std::uint32_t correlation, s
   std::array<std::byte, kEntryHeaderBytes + kStatusBytesMax> buffer;
   MetadataWriter writer(buffer);
   writer.status({.code = code, .outcome = Outcome::not_executed, .text = text});
-  const Outgoing answer{.metadata = *writer.finish(), .qos = qos};
-  send_answer(slot, correlation, answer);
+  send_answer(slot, correlation, qos, {.metadata = *writer.finish()});
 }
 
 // Over the session's budget of held bytes with no message to refuse: the stream that holds most

@@ -66,14 +66,7 @@ bool SessionCore::next_frame() {
     return false;
   }
   if (!partial_.empty()) return frame_from_partial();
-  if (const Stream* stream = usual_call_frame()) {
-    const FrameHeader header = read_header(header_of(input_));
-    const Body body = input_.subspan(kHeaderBytes, header.body_bytes);
-    input_ = input_.subspan(kHeaderBytes + body.size());
-    ++stats_.frames_received;
-    control_budget_.earn(1);
-    return on_message(header, body, streams.slot_of(*stream));
-  }
+  if (take_usual_call()) return true;
   if (input_.size() < kHeaderBytes) {
     partial_.assign(input_.begin(), input_.end());
     input_ = {};
@@ -94,36 +87,6 @@ bool SessionCore::next_frame() {
   const Body body = input_.subspan(kHeaderBytes, header.body_bytes);
   input_ = input_.subspan(size);
   return dispatch(header, body);
-}
-
-// The stream of the frame at the front of the input, if it is a whole REQUEST or RESPONSE that
-// passes every check of header and state: nearly all frames are, and need not be asked about what
-// they are not. nullptr says nothing about the frame.
-const Stream* SessionCore::usual_call_frame() {
-  if (state != State::open || input_.size() < kHeaderBytes) return nullptr;
-  const std::byte* at = input_.data();
-  constexpr std::uint32_t kPrefix = std::uint32_t{kMagic} << 16 |
-                                    std::uint32_t{kProtocolVersion} << 8 |
-                                    static_cast<std::uint32_t>(FrameType::request);
-  const std::uint32_t prefix = load_big_endian<std::uint32_t>(at);
-  static_assert((static_cast<unsigned>(FrameType::request) ^ 1u) ==
-                static_cast<unsigned>(FrameType::response));
-  const bool is_response = prefix == (kPrefix ^ 1u);
-  if ((prefix != kPrefix && !is_response) || at[4] != std::byte{0}) return nullptr;
-  const FrameHeader header = read_header(header_of(input_));
-  const bool good = header.qos <= properties(FrameType::request).qos_max &&
-                    header.body_bytes <= config.limits.frame_body_bytes_max &&
-                    header.metadata_bytes <= header.body_bytes && header.stream != 0 &&
-                    header.correlation != 0 && input_.size() >= kHeaderBytes + header.body_bytes;
-  if (!good) return nullptr;
-  const std::uint32_t slot = streams.find(header.stream);
-  if (slot == FlatIndex::kNone) return nullptr;
-  const Stream& stream = streams[slot];
-  const bool legal = stream.kind == StreamKind::call && stream.local == is_response &&
-                     !stream.remote_ended && !stream.receiving && !stream.discarding;
-  const bool below_ceiling =
-      is_response || role == Role::dialer || qos_class(header.qos) >= config.qos_ceiling;
-  return legal && below_ceiling ? &stream : nullptr;
 }
 
 // Completes the frame whose beginning came with an earlier read.
@@ -290,16 +253,23 @@ std::optional<CloseCode> SessionCore::check_state(const FrameHeader& header,
 // Takes a credited frame from the credit of the connection and of its stream.
 std::optional<CloseCode> SessionCore::charge(const FrameHeader& header, Stream* stream) {
   const std::uint64_t cost = header.credit_bytes();
-  note_class(header.qos);
-  if (qos_class(header.qos) != QosClass::critical) {
-    if (connection_received_ + cost > connection_granted_) return CloseCode::flow_control;
-    connection_received_ += cost;
-    return_connection_credit();
+  if (qos_class(header.qos) != QosClass::critical &&
+      connection_received_ + cost > connection_granted_) {
+    return CloseCode::flow_control;
   }
+  spend_connection_credit(header);
   if (stream == nullptr) return std::nullopt;
   if (stream->received + cost > stream->granted) return CloseCode::flow_control;
   stream->received += cost;
   return std::nullopt;
+}
+
+// Critical frames cost none.
+void SessionCore::spend_connection_credit(const FrameHeader& header) {
+  note_class(header.qos);
+  if (qos_class(header.qos) == QosClass::critical) return;
+  connection_received_ += header.credit_bytes();
+  return_connection_credit();
 }
 
 // Connection credit returns when a frame is read, whatever becomes of it. At least three quarters

@@ -171,19 +171,17 @@ std::expected<Sent, SendError> SessionCore::send_response(std::uint32_t id,
       response.payload.size() > peer.call_message_bytes_max) {
     return std::unexpected(SendError::too_large);
   }
-  Outgoing answer = response;
-  answer.qos = incoming[at].qos;
+  const std::uint8_t qos = incoming[at].qos;
   incoming.erase(stream.incoming, at);
   if (stream.local_ended) return std::unexpected(SendError::closed);
-  return send_answer(slot, correlation, answer);
+  return send_answer(slot, correlation, qos, response);
 }
 
 // An answer cannot be refused for want of room: its stream is given up instead.
 std::expected<Sent, SendError> SessionCore::send_answer(std::uint32_t slot,
-                                                        std::uint32_t correlation,
+                                                        std::uint32_t correlation, std::uint8_t qos,
                                                         const Outgoing& answer) {
-  const FrameHeader header{
-      .type = FrameType::response, .qos = answer.qos, .correlation = correlation};
+  const FrameHeader header{.type = FrameType::response, .qos = qos, .correlation = correlation};
   const auto sent = send_message(slot, header, answer);
   if (!sent) {
     reset(streams[slot].id, CloseCode::slow_peer, "answers are not taken");
@@ -230,25 +228,52 @@ void SessionCore::keep(WaitingMessage& message) {
   message.metadata = bytes.first(message.metadata.size());
 }
 
+// Whether a message may go whole, at once: nothing waits before it, credit and room are there.
+bool SessionCore::goes_at_once(const Stream& stream, std::uint8_t qos,
+                               const Outgoing& message) const {
+  const std::size_t body = message.metadata.size() + message.payload.size();
+  const std::uint64_t size = kHeaderBytes + body;
+  const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes.total());
+  return !stream.waiting && body <= body_max_ && message.payload.size() <= part_max(qos) &&
+         stream.send_used + size <= stream.send_allowed &&
+         queued + size <= output_max(qos, message.relayed);
+}
+
+void SessionCore::push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload) {
+  header.stream = stream.id;
+  header.metadata_bytes = static_cast<std::uint16_t>(metadata.size());
+  header.body_bytes = static_cast<std::uint32_t>(metadata.size() + payload.size());
+  note_class(header.qos);
+  stream.send_used += header.credit_bytes();
+  stream.last_ticket = output.push(lane_of(stream, header.qos), header, metadata, payload);
+  stream.qos = header.qos;
+  if (config.meter != nullptr) {
+    config.meter->queued(output, static_cast<std::size_t>(qos_class(header.qos)),
+                         header.credit_bytes(), stream.last_ticket);
+  }
+}
+
 // Queues a message, whole if credit and room allow it, else behind what waits on its stream.
 std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
                                                          const FrameHeader& header,
                                                          const Outgoing& message,
                                                          std::uint32_t request) {
   Stream& stream = streams[slot];
-  const std::size_t body = message.metadata.size() + message.payload.size();
-  const std::uint64_t size = kHeaderBytes + body;
-  const std::uint64_t queued = output.bytes() + (message.relayed ? 0 : waiting_bytes.total());
-  if (!stream.waiting && body <= body_max_ && message.payload.size() <= part_max(header.qos) &&
-      stream.send_used + size <= stream.send_allowed &&
-      queued + size <= output_max(header.qos, message.relayed)) {
-    push_frame(stream, header, message.metadata, message.payload);
-    if (request != FlatIndex::kNone) {
-      outgoing[request].first = outgoing[request].last = stream.last_ticket;
-      outgoing[request].started = outgoing[request].queued = true;
-    }
-    return Sent{.correlation = header.correlation};
+  if (!goes_at_once(stream, header.qos, message)) return wait(slot, header, message);
+  push_frame(stream, header, message.metadata, message.payload);
+  if (request != FlatIndex::kNone) {
+    Request& asked = outgoing[request];
+    asked.first = asked.last = stream.last_ticket;
+    asked.started = asked.queued = true;
   }
+  return Sent{.correlation = header.correlation};
+}
+
+// Takes a message that has to wait, or a part of it; refuses it when too much does.
+std::expected<Sent, SendError> SessionCore::wait(std::uint32_t slot, const FrameHeader& header,
+                                                 const Outgoing& message) {
+  Stream& stream = streams[slot];
+  const std::size_t body = message.metadata.size() + message.payload.size();
   if (!may_wait(header, message)) return std::unexpected(SendError::queue_full);
   auto waiting = std::make_unique<WaitingMessage>();
   waiting->metadata = message.metadata;
@@ -274,20 +299,6 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
   added->announced = true;
   note_stall(slot);
   return Sent{.correlation = header.correlation, .waiting = true};
-}
-
-void SessionCore::push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload) {
-  header.stream = stream.id;
-  header.metadata_bytes = static_cast<std::uint16_t>(metadata.size());
-  header.body_bytes = static_cast<std::uint32_t>(metadata.size() + payload.size());
-  note_class(header.qos);
-  stream.send_used += header.credit_bytes();
-  stream.last_ticket = output.push(lane_of(stream, header.qos), header, metadata, payload);
-  stream.qos = header.qos;
-  if (config.meter != nullptr) {
-    config.meter->queued(output, static_cast<std::size_t>(qos_class(header.qos)),
-                         header.credit_bytes(), stream.last_ticket);
-  }
 }
 
 void SessionCore::note_request(Stream& stream, std::uint32_t correlation, Ticket ticket,

@@ -153,10 +153,6 @@ class StreamTable {
   }
   // The stream in a slot. Invalid after the next insert().
   [[nodiscard]] Stream& operator[](std::uint32_t slot) { return slots_[slot]; }
-  // The slot of a stream in this table.
-  [[nodiscard]] std::uint32_t slot_of(const Stream& stream) const {
-    return static_cast<std::uint32_t>(&stream - slots_.data());
-  }
   // Ids that lead to a stream.
   [[nodiscard]] std::size_t size() const { return index_.size(); }
   // Slots in use or free, for walks over all streams (those with `id` 0 are free).

@@ -208,13 +208,13 @@ void Connection::deliver_end() {
 
 void Connection::write_output() {
   if (write_failed_ || !socket_.writable()) return;
-  std::array<std::span<const std::byte>, StreamSocket::kPiecesMax> pieces;
+  const auto pieces = reactor_.write_pieces();
   note_critical();
   std::size_t budget = reactor_.critical() ? kWriteBytesCalm : kWriteBytesMax;
   if (critical_) budget = protocol::kKernelUnsentCriticalBytes;
   const std::size_t count = session_.gather(pieces, budget);
   if (count == 0) return;
-  const auto written = socket_.write(std::span(pieces).first(count));
+  const auto written = socket_.write(pieces.first(count));
   if (!written) {
     // The peer may have said why before it closed: read on until its end.
     write_failed_ = true;

@@ -5,6 +5,7 @@
 // destination and turn because everything that has bytes to send only marks itself dirty.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -104,6 +105,8 @@ class Reactor {
  public:
   // Bytes. What one read(2) can bring; shared by all connections of the shard.
   static constexpr std::size_t kReceiveSlabBytes = 256u << 10;
+  // What one write can gather.
+  static constexpr std::size_t kWritePiecesMax = 64;
 
   // Fails when the process or the system is out of descriptors or memory.
   [[nodiscard]] static std::expected<std::unique_ptr<Reactor>, std::error_code> create(
@@ -166,6 +169,9 @@ class Reactor {
   // Memory to read into, overwritten by the next handler that reads: no idle connection owns a
   // buffer.
   [[nodiscard]] std::span<std::byte> receive_slab() { return {slab_.get(), kReceiveSlabBytes}; }
+  // Room to gather output in, overwritten by the next that writes: clearing an array of their own
+  // would cost writers more than most of what they gather.
+  [[nodiscard]] std::span<std::span<const std::byte>> write_pieces() { return pieces_; }
 
  private:
   struct Watch {
@@ -198,6 +204,7 @@ class Reactor {
   EndOfTurn* dirty_ = nullptr;
   EndOfTurn* flushing_ = nullptr;  // Of the round in progress.
   std::unique_ptr<std::byte[]> slab_;
+  std::array<std::span<const std::byte>, kWritePiecesMax> pieces_;
   std::vector<Task> running_;
 
   // Set before the reactor sleeps; whoever clears it owes the write to event_.

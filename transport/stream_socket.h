@@ -44,7 +44,7 @@ class StreamSocket final : private ReadinessHandler {
   static constexpr std::size_t kReadBytesCritical = 32u << 10;
   static constexpr std::size_t kReadBytesCriticalBrisk = 4u << 10;
   // Pieces one write() can gather.
-  static constexpr std::size_t kPiecesMax = 64;
+  static constexpr std::size_t kPiecesMax = Reactor::kWritePiecesMax;
 
   // Keeps references to `reactor` and `sink`. Takes a connected socket; see tune_stream().
   StreamSocket(Reactor& reactor, Socket socket, StreamSink& sink);

@@ -14,9 +14,6 @@ NodeShard::NodeShard(const router::RouterConfig& config, const NodeIdentity& ide
   add_service(RegistryService::kInfo, registry_.get());
 }
 
-void NodeShard::end_turn() {
-  router_.end_turn();
-  gauges_.store(shard_, router_.stats(), router_.census());
-}
+void NodeShard::store_gauges() { gauges_.store(shard_, router_.stats(), router_.census()); }
 
 }  // namespace valkyrie::server

@@ -25,8 +25,8 @@ class NodeShard {
 
   // The router of this shard: give it sessions, events, messages and time.
   [[nodiscard]] router::Router& router() { return router_; }
-  // Call at the end of each turn, in place of Router::end_turn().
-  void end_turn();
+  // Copies what the router counts to the gauges. It walks tables: not for every turn.
+  void store_gauges();
   // The registry. REQUIRES: this is shard 0.
   [[nodiscard]] const RegistryService& registry() const { return *registry_; }
 

@@ -11,6 +11,9 @@ using transport::CloseCause;
 using transport::CloseReason;
 using transport::Connection;
 
+// How old the gauges may be that other threads read.
+constexpr protocol::Duration kGaugesInterval = std::chrono::milliseconds{10};
+
 // Method of an IDENTITY: how a subject was proven. Spec: docs/spec/metadata.md.
 constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
 
@@ -195,13 +198,21 @@ void Shard::on_end_of_turn() {
     // Asking for the session is what makes it write, and hand out its events, in this turn.
     static_cast<void>(static_cast<Peer*>(owner)->connection().session());
   }
-  node_.end_turn();
+  router.end_turn();
+  store_gauges();
+  if (const auto deadline = router.deadline()) wake_at(*deadline);
+}
+
+// A turn that comes too soon after the last copy leaves its numbers to the timer.
+void Shard::store_gauges() {
+  if (reactor_.now() < gauges_due_) return wake_at(gauges_due_);
+  gauges_due_ = reactor_.now() + kGaugesInterval;
+  node_.store_gauges();
   context_.gauges.store(index_, meter_);
-  if (const auto deadline = router.deadline()) {
-    if (!timer_.armed() || timer_.deadline() > *deadline) {
-      reactor_.timers().arm(timer_, *deadline);
-    }
-  }
+}
+
+void Shard::wake_at(protocol::Instant instant) {
+  if (!timer_.armed() || timer_.deadline() > instant) reactor_.timers().arm(timer_, instant);
 }
 
 void Shard::on_timer() {

@@ -89,6 +89,8 @@ class Shard final : private transport::AcceptHandler,
   void on_end_of_turn() override;
 
   void on_timer();
+  void store_gauges();
+  void wake_at(protocol::Instant instant);
   [[nodiscard]] const protocol::SharedSessionConfig& config_for(
       const transport::Socket& socket) const;
   void forget(Peer& peer, const transport::CloseReason& reason);
@@ -108,6 +110,7 @@ class Shard final : private transport::AcceptHandler,
   std::vector<std::unique_ptr<Peer>> peers_;  // Each knows its place.
   NodeShard node_;
   std::vector<std::unique_ptr<transport::Acceptor>> acceptors_;
+  protocol::Instant gauges_due_{};
   transport::Timer timer_ = transport::Timer::calling<&Shard::on_timer>(this);
   bool accept_paused_ = false;
   bool draining_ = false;

@@ -208,7 +208,7 @@ TEST_P(LocalStream, credit_that_the_service_keeps_stops_the_client) {
   service.consume = true;
   service.stream.consume(std::accumulate(service.costs.begin(), service.costs.end(), 0U));
   for (int i = 0; i < 100 && service.messages.size() < 100; ++i) {
-    network.shard(0).end_turn();
+    network.shard(0).router().end_turn();
     network.run();
   }
   EXPECT_EQ(service.messages.size(), 100U);
@@ -328,7 +328,7 @@ TEST_P(LocalStream, a_call_may_be_answered_later_and_cancelled_before) {
   EXPECT_EQ(client->messages.size(), 0U);
   service.asked.respond("because");
   service.asked.respond("twice is once");
-  network.shard(0).end_turn();
+  network.shard(0).router().end_turn();
   network.run();
   EXPECT_EQ(client->messages, std::vector<std::string>{"because"});
   const auto sent = client->wire.near.send_request(client->stream, {.payload = bytes_of("why")});

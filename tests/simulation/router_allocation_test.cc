@@ -75,7 +75,7 @@ class Bench {
         poll_far(*link);
       }
       while (void* owner = shard_.router().next_dirty()) poll_far(*static_cast<Link*>(owner));
-      shard_.end_turn();
+      shard_.router().end_turn();
       for (Link* link : {&client, &service}) {
         moved = carry(link->far, link->near) || moved;
         poll_near(*link);

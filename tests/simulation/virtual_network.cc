@@ -168,7 +168,8 @@ bool VirtualNetwork::turn_of(Shard& shard) {
     moved = take_letters(shard, from) || moved;
   }
   while (void* owner = shard.node.router().next_dirty()) poll_node(*static_cast<Wire*>(owner));
-  shard.node.end_turn();
+  shard.node.router().end_turn();
+  shard.node.store_gauges();
   for (auto& wire : wires_) {
     if (wire->shard == shard.index && !wire->cut) finish_turn(*wire);
   }
