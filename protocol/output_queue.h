@@ -180,7 +180,8 @@ class OutputQueue {
   pushed_last_ = index;
   const std::size_t size = kHeaderBytes + metadata.size() + payload.size();
   VALKYRIE_ASSERT(size == kHeaderBytes + header.body_bytes);
-  if (lane.tail != nullptr && Chunk::kBytes - lane.tail->end >= size) {
+  const std::size_t room = Chunk::kBytes - (lane.tail == nullptr ? 0 : lane.tail->end);
+  if (room >= size) {
     std::byte* at = reserve(lane, index, static_cast<std::uint32_t>(size));
     encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
     at += kHeaderBytes;

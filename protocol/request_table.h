@@ -55,7 +55,7 @@ class RequestTable {
       slot = grow();
     } else {
       free_ = slots_[slot].next;
-      slots_[slot] = {};
+      slots_[slot] = kFresh;
     }
     Request& request = slots_[slot];
     request.stream = stream;
@@ -101,6 +101,8 @@ class RequestTable {
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
+  static constexpr Request kFresh{};  // To copy in a few moves.
+
   void link(RequestList& list, std::uint32_t slot) {
     slots_[slot].previous = list.last;
     slots_[slot].next = FlatIndex::kNone;

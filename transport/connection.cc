@@ -188,8 +188,9 @@ void Connection::finish(const CloseReason& reason) {
 
 void Connection::on_end_of_turn() {
   if (phase_ == Phase::gone) return;
-  if (phase_ != Phase::over) hand_out_events();
   if (phase_ == Phase::open || phase_ == Phase::closing) write_output();
+  // After the write, since it brings some. What they make the owner send goes in the next round.
+  if (phase_ != Phase::over) hand_out_events();
   if (phase_ == Phase::over) return deliver_end();
   if (phase_ == Phase::closing && !write_failed_ && !session_.has_output()) {
     // Closing a socket with unread bytes would destroy what the peer has not read yet.
@@ -221,10 +222,7 @@ void Connection::write_output() {
     return begin_closing({.cause = CloseCause::io_error, .error = written.error()});
   }
   session_.written(*written, reactor_.now());  // Also of nothing: a stall counts from it.
-  hand_out_events();
-  if (phase_ != Phase::over && socket_.writable() && session_.has_output()) {
-    reactor_.at_end_of_turn(*this);
-  }
+  if (socket_.writable() && session_.has_output()) reactor_.at_end_of_turn(*this);
 }
 
 void Connection::arm_timer() {
@@ -244,7 +242,10 @@ void Connection::arm_timer() {
 bool Connection::catch_up() {
   if (!socket_.is_open()) return false;
   socket_.catch_up();
-  if (phase_ == Phase::open) write_output();
+  if (phase_ == Phase::open) {
+    write_output();
+    hand_out_events();
+  }
   return phase_ != Phase::over && phase_ != Phase::gone;
 }
 
