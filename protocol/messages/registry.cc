@@ -152,6 +152,11 @@ void describe(A& a, Ref<A, ServicePolicyView> m) {
   a.number(11, m.ejection_time_ms);
   a.number(12, m.ejection_time_max_ms);
   a.number(13, m.ejection_share_max);
+  a.number(14, m.probe_interval_ms);
+  a.number(15, m.probe_timeout_ms);
+  a.number(16, m.probe_failures);
+  a.number(17, m.probe_successes);
+  a.number(18, m.probe_deregister);
 }
 
 template <class A>

@@ -20,6 +20,9 @@ namespace valkyrie::messages {
 inline constexpr std::string_view kRegistryService = "valkyrie.Registry";
 inline constexpr std::string_view kNodeService = "valkyrie.Node";
 
+// The method of every service that the node calls to see whether an instance is well. Not declared.
+inline constexpr std::string_view kHealthMethod = "valkyrie.Health";
+
 // Bytes of a service, method, instance or label name, of a version and of a label's value.
 inline constexpr std::size_t kRegistryNameBytesMax = 256;
 // Labels of an instance.
@@ -149,6 +152,11 @@ struct ServicePolicyView {
   std::uint64_t ejection_time_ms = 0;
   std::uint64_t ejection_time_max_ms = 0;
   std::uint32_t ejection_share_max = 0;
+  std::uint64_t probe_interval_ms = 0;  // 0: instances are not probed.
+  std::uint64_t probe_timeout_ms = 0;
+  std::uint32_t probe_failures = 0;
+  std::uint32_t probe_successes = 0;
+  std::uint32_t probe_deregister = 0;  // 0: never.
   bool operator==(const ServicePolicyView&) const = default;
 };
 

@@ -82,9 +82,7 @@ void RegistryService::add(Registrar& registrar, const messages::RegisterRequest&
   if (!added) return refuse(registrar, added.error(), now);
   if (added->superseded) {
     publish(*std::move(added->removed), now);
-    const auto earlier = registrars_.find(*added->superseded);
-    earlier->second.stream.reset(CloseCode::superseded, "the instance has registered again");
-    registrars_.erase(earlier);
+    reset(*added->superseded, CloseCode::superseded, "the instance has registered again");
   }
   std::string name = added->update.info->instance;
   const std::uint64_t revision = publish(std::move(added->update), now);
@@ -107,6 +105,20 @@ void RegistryService::on_routes_applied(std::uint64_t revision) {
 
 void RegistryService::on_suspect(std::uint64_t instance, protocol::Instant now) {
   if (auto update = catalog_.suspect(instance, now)) publish(*std::move(update), now);
+}
+
+void RegistryService::on_probed(std::uint64_t instance, registry::ProbeVerdict verdict,
+                                std::string_view why, protocol::Instant now) {
+  const auto stream = catalog_.stream_of(instance);
+  if (!stream) return;
+  if (verdict == registry::ProbeVerdict::gone) {
+    // As of a peer whose keepalive fails: it may register again.
+    remove(*stream, now);
+    return reset(*stream, CloseCode::keepalive_timeout, why);
+  }
+  if (auto update = catalog_.probed(instance, std::string(why), now)) {
+    publish(*std::move(update), now);
+  }
 }
 
 std::optional<protocol::Instant> RegistryService::deadline() const { return catalog_.deadline(); }
@@ -133,6 +145,13 @@ void RegistryService::refuse(Registrar& registrar, const registry::Refusal& refu
 
 void RegistryService::remove(std::uint64_t stream, protocol::Instant now) {
   if (auto update = catalog_.remove(stream)) publish(*std::move(update), now);
+}
+
+// Ends a registration that the catalog has forgotten.
+void RegistryService::reset(std::uint64_t stream, CloseCode code, std::string_view text) {
+  const auto registrar = registrars_.find(stream);
+  registrar->second.stream.reset(code, text);
+  registrars_.erase(registrar);
 }
 
 void RegistryService::on_end(router::LocalStream stream, protocol::Instant now) {

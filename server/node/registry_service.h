@@ -5,6 +5,7 @@
 #include <deque>
 #include <random>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "server/node/registry_watches.h"
@@ -58,10 +59,13 @@ class RegistryService final : public router::LocalService, private router::Route
 
   void on_routes_applied(std::uint64_t revision) override;
   void on_suspect(std::uint64_t instance, protocol::Instant now) override;
+  void on_probed(std::uint64_t instance, registry::ProbeVerdict verdict, std::string_view why,
+                 protocol::Instant now) override;
   void add(Registrar& registrar, const messages::RegisterRequest& request, protocol::Instant now);
   std::uint64_t publish(registry::RouteUpdate update, protocol::Instant now);
   void refuse(Registrar& registrar, const registry::Refusal& refusal, protocol::Instant now);
   void remove(std::uint64_t stream, protocol::Instant now);
+  void reset(std::uint64_t stream, protocol::CloseCode code, std::string_view text);
 
   router::Router& router_;
   registry::Catalog catalog_;

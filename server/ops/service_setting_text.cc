@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using protocol::Duration;
 using registry::EjectionSettings;
+using registry::ProbeSettings;
 using registry::ServiceSettings;
 using registry::SettingChange;
 
@@ -81,12 +82,22 @@ Parsed<SettingChange> change(std::string_view text, Parse parse) {
 constexpr std::uint32_t kInFlightMax = 1U << 24U;
 constexpr std::uint32_t kQueueMax = 1U << 20U;
 
-// The same of a setting of ejection.
-template <auto Field, class Parse>
-Parsed<SettingChange> ejection(std::string_view text, Parse parse) {
+// The same of a setting of `Group`.
+template <auto Group, auto Field, class Parse>
+Parsed<SettingChange> change_in(std::string_view text, Parse parse) {
   const auto value = parse(text);
   if (!value) return std::unexpected(value.error());
-  return [read = *value](ServiceSettings& settings) { settings.ejection.*Field = read; };
+  return [read = *value](ServiceSettings& settings) { settings.*Group.*Field = read; };
+}
+
+template <auto Field, class Parse>
+Parsed<SettingChange> ejection(std::string_view text, Parse parse) {
+  return change_in<&ServiceSettings::ejection, Field>(text, parse);
+}
+
+template <auto Field, class Parse>
+Parsed<SettingChange> probe(std::string_view text, Parse parse) {
+  return change_in<&ServiceSettings::probe, Field>(text, parse);
 }
 
 struct Key {
@@ -179,8 +190,39 @@ constexpr Key kEjectionKeys[] = {
      [](std::string_view text) { return ejection<&EjectionSettings::share_max>(text, percent); }},
 };
 
+constexpr Key kProbeKeys[] = {
+    {"probe.interval",
+     [](std::string_view text) {
+       return probe<&ProbeSettings::interval>(text, [](std::string_view t) -> Parsed<Duration> {
+         const auto none = duration(t, 0s, 0s);
+         return none ? none : duration(t, 100ms, 1h);
+       });
+     }},
+    {"probe.timeout",
+     [](std::string_view text) {
+       return probe<&ProbeSettings::timeout>(
+           text, [](std::string_view t) { return duration(t, 10ms, 1h); });
+     }},
+    {"probe.failures",
+     [](std::string_view text) {
+       return probe<&ProbeSettings::failures>(text,
+                                              [](std::string_view t) { return count(t, 1, 1000); });
+     }},
+    {"probe.successes",
+     [](std::string_view text) {
+       return probe<&ProbeSettings::successes>(
+           text, [](std::string_view t) { return count(t, 1, 1000); });
+     }},
+    {"probe.deregister",
+     [](std::string_view text) {
+       return probe<&ProbeSettings::deregister>(
+           text, [](std::string_view t) { return count(t, 0, 1000); });
+     }},
+};
+
 const Key* find_key(std::string_view name) {
-  for (const std::span<const Key> keys : {std::span<const Key>(kKeys), {kEjectionKeys}}) {
+  for (const std::span<const Key> keys :
+       {std::span<const Key>(kKeys), std::span<const Key>(kEjectionKeys), {kProbeKeys}}) {
     const auto found = std::ranges::find(keys, name, &Key::name);
     if (found != keys.end()) return &*found;
   }
@@ -270,6 +312,7 @@ std::vector<std::string_view> service_setting_keys() {
   std::vector<std::string_view> names;
   for (const Key& key : kKeys) names.push_back(key.name);
   for (const Key& key : kEjectionKeys) names.push_back(key.name);
+  for (const Key& key : kProbeKeys) names.push_back(key.name);
   return names;
 }
 

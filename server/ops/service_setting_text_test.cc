@@ -49,6 +49,26 @@ TEST(ServiceSettingText, every_key_of_ejection_takes_a_value) {
   EXPECT_EQ(settings_after("services.hello.Greeter.ejection.failures", "3").ejection.failures, 3U);
 }
 
+TEST(ServiceSettingText, every_key_of_probe_takes_a_value) {
+  const auto probe = [](std::string_view key, std::string_view value) {
+    return settings_after("services.defaults.probe." + std::string(key), value).probe;
+  };
+  EXPECT_EQ(probe("interval", "5s").interval, protocol::Duration(5s));
+  EXPECT_EQ(probe("interval", "0s").interval, protocol::Duration::zero());
+  EXPECT_EQ(probe("timeout", "500ms").timeout, protocol::Duration(500ms));
+  EXPECT_EQ(probe("failures", "1").failures, 1U);
+  EXPECT_EQ(probe("successes", "7").successes, 7U);
+  EXPECT_EQ(probe("deregister", "0").deregister, 0U);
+}
+
+TEST(ServiceSettingText, a_probe_is_none_or_not_too_often) {
+  EXPECT_EQ(error_of("services.defaults.probe.interval", "100ms"), "");
+  EXPECT_EQ(error_of("services.defaults.probe.interval", "99ms"),
+            "services.defaults.probe.interval: 99ms is not between 100ms and 1h");
+  EXPECT_EQ(error_of("services.defaults.probe.failures", "0"),
+            "services.defaults.probe.failures: 0 is not between 1 and 1000");
+}
+
 TEST(ServiceSettingText, a_share_is_a_percentage) {
   EXPECT_EQ(error_of("services.defaults.ejection.share_max", "0%"), "");
   EXPECT_EQ(error_of("services.defaults.ejection.share_max", "100%"), "");

@@ -40,6 +40,8 @@ struct Instance {
   std::uint64_t hungry = 0;
   std::uint32_t fed = 0;
 
+  std::uint64_t probe = 0;  // On its own shard: the router's id of its probes, 0 if there are none.
+
   // For the choice; kept by Service and Balancer.
   std::uint32_t share = messages::kInstanceWeightDefault * kShareOfWeight;  // Weight of now.
   std::int64_t lead = 0;      // Of weighted: what it is owed.

@@ -37,6 +37,10 @@ std::optional<Refusal> check_names(const messages::RegisterRequest& request) {
   }
   for (const messages::MethodInfo& method : request.methods) {
     if (!valid_method_name(method.name)) return invalid("method", method.name);
+    if (reserved(method.name)) {
+      return Refusal{.code = StatusCode::permission_denied,
+                     .text = fmt::format("method \"{}\" is the node's own", shown(method.name))};
+    }
   }
   return std::nullopt;
 }
@@ -48,7 +52,9 @@ Catalog::Catalog(std::shared_ptr<const ServiceRules> rules)
 
 InstanceState Catalog::Registration::state() const {
   if (draining) return InstanceState::draining;
-  if (health != messages::Health::healthy) return InstanceState::not_ready;
+  if (health != messages::Health::healthy || !probe_failure.empty()) {
+    return InstanceState::not_ready;
+  }
   return ejection.is_out ? InstanceState::ejected : InstanceState::ready;
 }
 
@@ -180,6 +186,23 @@ std::expected<RouteUpdate, Refusal> Catalog::update(std::uint64_t stream,
   deadline_.reset();
   if (!was_ready && registration->state() == InstanceState::ready) registration->ready_since = now;
   return registration->route(RouteUpdate::Kind::change);
+}
+
+std::optional<RouteUpdate> Catalog::probed(std::uint64_t instance, std::string failure,
+                                           protocol::Instant now) {
+  const auto stream = streams_.find(instance);
+  if (stream == streams_.end()) return std::nullopt;
+  Registration& registration = *find(stream->second);
+  const bool was_ready = registration.state() == InstanceState::ready;
+  registration.probe_failure = std::move(failure);
+  deadline_.reset();
+  if (!was_ready && registration.state() == InstanceState::ready) registration.ready_since = now;
+  return registration.route(RouteUpdate::Kind::change);
+}
+
+std::optional<std::uint64_t> Catalog::stream_of(std::uint64_t instance) const {
+  const auto stream = streams_.find(instance);
+  return stream == streams_.end() ? std::nullopt : std::optional(stream->second);
 }
 
 std::optional<RouteUpdate> Catalog::remove(std::uint64_t stream) {

@@ -78,6 +78,12 @@ class Catalog {
   // Ends a registration; nullopt if there is none.
   std::optional<RouteUpdate> remove(std::uint64_t stream);
 
+  // Probes have found an instance unhealthy, and `failure` says how, for people; or well again, and
+  // `failure` is empty. Nullopt: it is gone.
+  std::optional<RouteUpdate> probed(std::uint64_t instance, std::string failure,
+                                    protocol::Instant now);
+  // The stream that registered an instance; nullopt if it is gone.
+  [[nodiscard]] std::optional<std::uint64_t> stream_of(std::uint64_t instance) const;
   // An instance has failed its calls so often that it is to be taken out. Nullopt: it is gone or
   // out already, or as many of its service are as may be.
   std::optional<RouteUpdate> suspect(std::uint64_t instance, protocol::Instant now);
@@ -106,10 +112,12 @@ class Catalog {
     std::uint32_t weight = messages::kInstanceWeightDefault;
     messages::Health health = messages::Health::healthy;
     bool draining = false;
+    std::string probe_failure;  // Empty: none, or it is not probed.
     protocol::Instant ready_since{};
     Ejection ejection;
 
     [[nodiscard]] messages::InstanceState state() const;
+    [[nodiscard]] std::string reason(protocol::Instant now) const;
     [[nodiscard]] RouteUpdate route(RouteUpdate::Kind kind) const;
   };
   // By name: the order of list().

@@ -14,6 +14,7 @@ std::uint64_t in_ms(protocol::Duration duration) {
 
 messages::ServicePolicyView policy_of(const ServiceSettings& settings) {
   const EjectionSettings& ejection = settings.ejection;
+  const ProbeSettings& probe = settings.probe;
   return {.deadline_ms = in_ms(settings.deadline),
           .in_flight_max = settings.in_flight_max,
           .queue_max = settings.queue_max,
@@ -26,7 +27,12 @@ messages::ServicePolicyView policy_of(const ServiceSettings& settings) {
           .ejection_interval_ms = in_ms(ejection.interval),
           .ejection_time_ms = in_ms(ejection.time),
           .ejection_time_max_ms = in_ms(ejection.time_max),
-          .ejection_share_max = ejection.share_max};
+          .ejection_share_max = ejection.share_max,
+          .probe_interval_ms = in_ms(probe.interval),
+          .probe_timeout_ms = in_ms(probe.timeout),
+          .probe_failures = probe.failures,
+          .probe_successes = probe.successes,
+          .probe_deregister = probe.deregister};
 }
 
 // About how many bytes an instance is in a message.
@@ -43,6 +49,18 @@ std::size_t bytes_of(const InstanceInfo& info) {
 
 }  // namespace
 
+// Why it gets no calls, where the node has decided that.
+std::string Catalog::Registration::reason(protocol::Instant now) const {
+  switch (state()) {
+    case InstanceState::ejected:
+      return ejection.text(now);
+    case InstanceState::not_ready:
+      return probe_failure;
+    default:
+      return {};
+  }
+}
+
 messages::InstanceView Catalog::view(const Registration& registration, protocol::Instant now) {
   const InstanceInfo& info = *registration.info;
   return {.instance = info.instance,
@@ -56,8 +74,7 @@ messages::InstanceView Catalog::view(const Registration& registration, protocol:
           .peer = info.peer,
           .labels = info.labels,
           .methods = info.methods,
-          .reason = registration.state() == InstanceState::ejected ? registration.ejection.text(now)
-                                                                   : std::string(),
+          .reason = registration.reason(now),
           .failures = info.gauge.failures.load(std::memory_order_relaxed)};
 }
 

@@ -36,6 +36,17 @@ struct EjectionSettings {
   bool operator==(const EjectionSettings&) const = default;
 };
 
+// How the node finds out whether an instance answers, beside what it says about itself.
+struct ProbeSettings {
+  protocol::Duration interval{};                         // One each; 0: none.
+  protocol::Duration timeout = std::chrono::seconds(1);  // An answer later than this is none.
+  std::uint32_t failures = 3;                            // So many in a row, and it gets no calls.
+  std::uint32_t successes = 2;    // So many in a row, and it gets calls again.
+  std::uint32_t deregister = 10;  // So many failures in a row end its registration; 0: none do.
+
+  bool operator==(const ProbeSettings&) const = default;
+};
+
 // Settings of services, docs/operating/services.md says what each does. Every default is right for
 // a service nobody thought about.
 struct ServiceSettings {
@@ -52,6 +63,7 @@ struct ServiceSettings {
   // Label of instances and of the node: those of the same value are preferred. Empty: none are.
   std::string locality = "zone";
   EjectionSettings ejection{};
+  ProbeSettings probe{};
 
   bool operator==(const ServiceSettings&) const = default;
 };

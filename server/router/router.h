@@ -26,6 +26,7 @@
 #include <string_view>
 
 #include "protocol/session.h"
+#include "server/registry/probe.h"
 #include "server/registry/service_settings.h"
 #include "server/router/local_service.h"
 #include "server/router/qos_rules.h"
@@ -91,6 +92,7 @@ struct RouterCensus {
   std::size_t stream_ends = 0;    // and what belongs to streams here, callers included.
   std::size_t services = 0;
   std::size_t instances = 0;
+  std::size_t probed = 0;           // Of those on this shard.
   std::size_t publishers = 0;       // `publish` streams.
   std::size_t subscriptions = 0;    // `subscribe` streams.
   std::size_t groups = 0;           // With members on any shard.
@@ -106,6 +108,10 @@ class RouteObserver {
   virtual void on_routes_applied(std::uint64_t revision) = 0;
   // The calls of an instance, on whatever shard, failed so often in a row that it is to be judged.
   virtual void on_suspect(std::uint64_t instance, protocol::Instant now) = 0;
+  // The probes of an instance, on whatever shard, have come to a verdict, which is not `same`;
+  // `why` is for people, empty where it is healthy, borrowed.
+  virtual void on_probed(std::uint64_t instance, registry::ProbeVerdict verdict,
+                         std::string_view why, protocol::Instant now) = 0;
 
  protected:
   ~RouteObserver() = default;

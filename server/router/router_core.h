@@ -4,6 +4,7 @@
 //   router_lanes.cc     lanes and upstream streams; writing a request to an instance
 //   router_waiting.cc   calls and streams that wait for room
 //   router_room.cc      whom the room at an instance goes to, of those that wait on any shard
+//   router_probes.cc    calls of the node's own to see whether instances answer
 //   router_streams.cc         a stream from its STREAM_OPEN to its other end
 //   router_stream_ends.cc     what passes between the two ends of a stream
 //   router_local_services.cc  ends that are local services, and the handles they answer through
@@ -15,8 +16,10 @@
 #include <expected>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/registry/route_table.h"
@@ -215,6 +218,18 @@ class RouterCore final : private LocalPort {
   void note_answer(const registry::Instance& instance, StatusCode code);
   void suspect(std::uint64_t instance);
 
+  // router_probes.cc
+  void begin_probes(registry::Instance& instance);
+  void end_probes(registry::Instance& instance);
+  void run_probes();
+  void reschedule(std::uint64_t id, Probed& probed);
+  void send_probe(std::uint64_t id, Probed& probed);
+  void on_probe_end(const Event& event);
+  void on_probe_stream(std::uint64_t id, ConnectionId connection, const Event& event);
+  void judge(std::uint64_t id, Probed& probed, registry::ProbeVerdict verdict,
+             std::string_view why);
+  void on_probed(const ShardMessage& message);
+
   // router_streams.cc
   void take_stream(ConnectionId id, const Event& event);
   void route(StreamEnd& end);
@@ -323,7 +338,9 @@ class RouterCore final : private LocalPort {
   std::vector<std::uint64_t> woken_;    // Of those, where something became free.
   std::vector<std::uint64_t> roomy_;    // Instances with room that other shards wait for.
   registry::Instance* kept_ = nullptr;  // Far, with room for one call of ours, in on_room().
-  std::vector<std::byte> scratch_;      // Metadata on its way out.
+  Slab<Probed> probed_;
+  std::set<std::pair<Instant, std::uint64_t>> probes_due_;
+  std::vector<std::byte> scratch_;  // Metadata on its way out.
   // Of each other shard.
   std::vector<FarIndex<Upstream>> far_lanes_;
   std::vector<FarIndex<Call>> far_calls_;

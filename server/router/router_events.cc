@@ -86,9 +86,14 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
       if (Call* call = calls_.find(id_of(event.cookie))) on_abandoned(*call);
       return;
     case EventType::response:
+      if (tag_of(event.cookie) == Tag::probe) {
+        touch(id)->session->consume(event.stream, event.cost);
+        return on_probe_end(event);
+      }
       if (Call* call = calls_.find(id_of(event.cookie))) on_response(*call, id, event);
       return;
     case EventType::request_failed:
+      if (tag_of(event.cookie) == Tag::probe) return on_probe_end(event);
       if (Call* call = calls_.find(id_of(event.cookie))) on_request_failed(*call, event);
       return;
     case EventType::flushed:
@@ -125,6 +130,8 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
       return publish_.on_publisher_event(id_of(event.user), event);
     case Tag::subscription:
       return publish_.on_subscription_event(id_of(event.user), event);
+    case Tag::probe:
+      return on_probe_stream(id_of(event.user), id, event);
     case Tag::call:
     case Tag::none:
       return;
@@ -195,6 +202,7 @@ void RouterCore::on_flushed(const Event& event) {
     return pass_credit(*end, bytes);
   }
   if (tag_of(event.cookie) == Tag::subscription) return publish_.on_flushed(id_of(event.cookie));
+  if (tag_of(event.cookie) == Tag::probe) return;
   Call* call = calls_.find(id_of(event.cookie));
   if (call == nullptr) return;
   if (call->state == Call::State::unflushed) {
@@ -211,7 +219,10 @@ void RouterCore::leave(Connection& connection) {
   if (connection.leaving) return;
   connection.leaving = true;
   for (const std::uint64_t instance : std::exchange(connection.instances, {})) {
-    if (registry::Instance* known = table_.find(instance)) table_.withdraw(*known);
+    registry::Instance* known = table_.find(instance);
+    if (known == nullptr) continue;
+    end_probes(*known);
+    table_.withdraw(*known);
   }
 }
 
@@ -225,6 +236,9 @@ void RouterCore::drain(protocol::Duration grace, Instant now) {
   });
   queues_.for_each([&](std::uint64_t, WaitQueue& queue) { wake(*queue.service); });
   if (!first) return;
+  while (!probes_due_.empty()) {
+    end_probes(*probed_.find(probes_due_.begin()->second)->instance);
+  }
   for (const Local& local : locals_) {
     if (local.service != nullptr) local.service->on_drain(grace, now);
   }
@@ -237,6 +251,7 @@ std::optional<Instant> RouterCore::deadline() const {
   };
   if (idle_first_ != nullptr) consider(idle_first_->idle_since + config_.lane_idle);
   if (!parked_.empty()) consider(parked_.begin()->first);
+  if (!probes_due_.empty()) consider(probes_due_.begin()->first);
   for (const Local& local : locals_) {
     if (local.service != nullptr) consider(local.service->deadline());
   }
@@ -249,6 +264,7 @@ void RouterCore::on_deadline(Instant now) {
     close_lane(*idle_first_);
   }
   expire_parked();
+  run_probes();
   for (const Local& local : locals_) {
     if (local.service == nullptr) continue;
     if (const auto at = local.service->deadline(); at && *at <= now) {
@@ -271,7 +287,8 @@ RouterCensus RouterCore::census() const {
                       .streams = streams_,
                       .stream_ends = ends_.size(),
                       .services = table_.service_count(),
-                      .instances = table_.instance_count()};
+                      .instances = table_.instance_count(),
+                      .probed = probed_.size()};
   publish_.count(census);
   return census;
 }

@@ -115,12 +115,17 @@ void RouterCore::apply(const registry::RouteUpdate& update) {
       registry::Instance* added = table_.apply(update);
       if (connection != nullptr && !connection->leaving) {
         connection->instances.push_back(info.id);
+        if (!draining) begin_probes(*added);
         wake(*added->home);
       } else {
         table_.withdraw(*added);
       }
       return;
     }
+    registry::Instance* known = table_.find(info.id);
+    const bool is_last = update.kind == registry::RouteUpdate::Kind::remove ||
+                         update.state == messages::InstanceState::draining;
+    if (known != nullptr && is_last) end_probes(*known);
     // Out or back, it begins anew.
     info.gauge.failures_in_row.store(0, std::memory_order_relaxed);
   }
@@ -139,6 +144,9 @@ void RouterCore::on_message(std::uint32_t from, ShardMessage&& message, Instant 
     }
     case Type::suspect:
       return suspect(message.number);
+    case Type::probed:
+      on_probed(message);
+      return reuse(std::move(message.body));
     case Type::route_applied:
       applied_[from] = message.number;
       if (observer != nullptr) observer->on_routes_applied(routes_applied());

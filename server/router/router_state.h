@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/registry/probe.h"
 #include "server/registry/service.h"
 #include "server/router/router.h"
 #include "server/router/wait_queue.h"
@@ -28,6 +29,7 @@ enum class Tag : std::uint8_t {
   call,
   publisher,
   subscription,
+  probe,
 };
 
 // A session of this shard.
@@ -41,6 +43,15 @@ struct Connection {
   protocol::QosClass ceiling = protocol::QosClass::critical;
   bool dirty = false;    // In the list of next_dirty().
   bool leaving = false;  // It drains or is over: nothing new goes there.
+};
+
+// An instance of this shard that is probed, as long as it is routed to.
+struct Probed {
+  registry::Instance* instance = nullptr;
+  std::optional<registry::Probe> probe;  // There from the start.
+  protocol::Instant due{};               // Its place in the order of what is due.
+  std::uint32_t stream = 0;              // 0: not open now.
+  std::uint32_t correlation = 0;
 };
 
 // Upstream credit that is owed until the caller's session has sent the answer on. The holder is a

@@ -15,6 +15,7 @@
 
 #include "protocol/constants.h"
 #include "server/registry/instance.h"
+#include "server/registry/probe.h"
 
 namespace valkyrie::router {
 
@@ -67,6 +68,8 @@ struct ShardMessage {
     route_applied,
     // To shard 0: `number`: the calls of this instance fail.
     suspect,
+    // To shard 0: `number`, `verdict` on this instance by its probes, `body` (payload: why).
+    probed,
     // Origin to owner: `lane`, `number` (instance id, or index of a local service), `open`.
     lane_open,
     // Origin to owner: `lane` has no call left and takes none any more.
@@ -127,6 +130,7 @@ struct ShardMessage {
   bool has_room = false;   // Of request, notify and stream_open: it is what `room` was kept for,
   bool is_hungry = false;  // and there are more that wait.
   RefusalReason reason = RefusalReason::gone;
+  registry::ProbeVerdict verdict = registry::ProbeVerdict::same;
   protocol::CloseCode code = protocol::CloseCode::none;
   std::uint32_t stream = 0;
   std::uint32_t bytes = 0;

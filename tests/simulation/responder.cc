@@ -75,6 +75,9 @@ void Responder::check_told() const {
 
 void Responder::answer_all() {
   manner = {};
+  probes_.insert(probes_.end(), probes_held_.begin(), probes_held_.end());
+  probes_held_.clear();
+  answer_probes();
   std::vector<Pending> all;
   for (const auto& entry : std::exchange(pending_, {})) all.push_back(entry.second);
   for (std::size_t left = all.size(); left > 0; --left) {
@@ -111,6 +114,22 @@ void Responder::on_request(const protocol::Event& event) {
   } else {
     answer(pending);
   }
+}
+
+void Responder::on_probe(const protocol::Event& event) {
+  consume(event);
+  const bool is_held = pick(100) < manner.never;
+  around_.trace.line(now(), "{}: is probed{}", number(), is_held ? ", and silent" : "");
+  (is_held ? probes_held_ : probes_).emplace_back(event.stream, event.correlation);
+  answer_probes();
+}
+
+// What a full queue holds up goes with a later event.
+void Responder::answer_probes() {
+  std::erase_if(probes_, [&](const auto& probe) {
+    const auto sent = session().send_response(probe.first, probe.second, {});
+    return sent || sent.error() != protocol::SendError::queue_full;
+  });
 }
 
 void Responder::answer(const Pending& pending) {
@@ -200,8 +219,11 @@ void Responder::on_program_event(const protocol::Event& event) {
   if (event.type == EventType::closed) {
     for (auto& entry : registrations_) entry.second.over = true;
     pending_.clear();
+    probes_.clear();
+    probes_held_.clear();
     return;
   }
+  answer_probes();
   if (const auto mine = registrations_.find(event.stream);
       event.stream != 0 && mine != registrations_.end()) {
     return on_registry_event(mine->second, event);
@@ -210,11 +232,14 @@ void Responder::on_program_event(const protocol::Event& event) {
   switch (event.type) {
     case EventType::stream_opened:
       targets_[event.stream] = event.metadata.service().value_or(std::string_view());
+      if (event.metadata.method() == messages::kHealthMethod) probe_streams_.insert(event.stream);
       return;
     case EventType::end:
       static_cast<void>(session().send_end(event.stream));
       return;
     case EventType::request:
+      if (probe_streams_.contains(event.stream)) return on_probe(event);
+      return on_request(event);
     case EventType::notify:
       return on_request(event);
     case EventType::cancel:

@@ -1,9 +1,11 @@
 // A service program of a world: registers instances, answers at once, late, in any order, with
-// errors, with large payloads, or not before it is told to.
+// errors, with large payloads, or not before it is told to. The node's probes likewise.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/simulation/streamer.h"
@@ -68,6 +70,8 @@ class Responder final : public Streamer {
 
   void on_program_event(const protocol::Event& event) override;
   void on_request(const protocol::Event& event);
+  void on_probe(const protocol::Event& event);
+  void answer_probes();
   void on_registry_event(Registration& registration, const protocol::Event& event);
   void hurry(const protocol::Event& event);
   void answer(const Pending& pending);
@@ -77,6 +81,10 @@ class Responder final : public Streamer {
   std::map<std::uint32_t, Registration> registrations_;
   std::map<std::uint32_t, std::string> targets_;  // Of the node's streams.
   std::multimap<Instant, Pending> pending_;       // Never: Instant::max().
+  std::set<std::uint32_t> probe_streams_;
+  // Probes by stream and correlation: to answer, and not before it is told to.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> probes_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> probes_held_;
 };
 
 }  // namespace valkyrie::simulation

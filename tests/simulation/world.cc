@@ -40,6 +40,20 @@ World::World(const WorldOptions& options)
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_worker("r" + std::to_string(i));
 }
 
+// One world in three probes its services.
+registry::ProbeSettings World::draw_probe(std::mt19937_64& random) {
+  const auto up_to = [&random](std::uint64_t most) {
+    return static_cast<std::uint32_t>(1 + random() % most);
+  };
+  registry::ProbeSettings probe{.interval = Duration(1ms) * (100 + up_to(1900)),
+                                .timeout = Duration(1ms) * up_to(1000),
+                                .failures = up_to(3),
+                                .successes = up_to(2),
+                                .deregister = up_to(8) - 1};
+  if (random() % 3 != 0) probe.interval = {};
+  return probe;
+}
+
 // How the services of the world are treated; the steady one has no limit.
 std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t seed) {
   std::mt19937_64 random(~seed);
@@ -53,10 +67,11 @@ std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t se
              });
   rules->add("world.*", [in_flight_max = random() % 3 == 0 ? 1 + random() % 20 : 0,
                          failures = static_cast<std::uint32_t>(random() % 4),
-                         queue_max = random() % 2 == 0 ? random() % 20 : kQueueAmple](
-                            registry::ServiceSettings& settings) {
+                         queue_max = random() % 2 == 0 ? random() % 20 : kQueueAmple,
+                         probe = draw_probe(random)](registry::ServiceSettings& settings) {
     settings.in_flight_max = static_cast<std::uint32_t>(in_flight_max);
     settings.queue_max = static_cast<std::uint32_t>(queue_max);
+    settings.probe = probe;
     settings.ejection = {.failures = failures, .time = 1s, .time_max = 4s, .share_max = 100};
   });
   return rules;

@@ -77,6 +77,7 @@ class World {
   };
 
   static std::shared_ptr<const registry::ServiceRules> draw_rules(std::uint64_t seed);
+  static registry::ProbeSettings draw_probe(std::mt19937_64& random);
   void draw_perils();
   void draw_links();
   protocol::SessionLimits draw_limits();

@@ -190,6 +190,7 @@ void World::end_all() {
 void World::check_empty() {
   for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
     const router::RouterCensus census = network_.router_of(i).census();
+    require(census.probed == 0, "shard {} probes {} instances", i, census.probed);
     require(census.connections == 0 && census.bindings == 0 && census.lanes == 0 &&
                 census.upstreams == 0 && census.calls == 0 && census.stream_ends == 0 &&
                 census.instances == 0,

@@ -236,7 +236,8 @@ void World::act_on_streams() {
 
 // Streams that stay open hold the places of a service that has few.
 bool World::has_ample_room() const {
-  return settings_.queue_max == kQueueAmple && settings_.in_flight_max == 0;
+  return settings_.queue_max == kQueueAmple && settings_.in_flight_max == 0 &&
+         settings_.probe.interval == Duration::zero();
 }
 
 void World::call_steady() {

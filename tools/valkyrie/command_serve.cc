@@ -16,6 +16,7 @@ struct ServeArguments {
   std::string service;
   std::string method = "Run";
   std::string exec;
+  std::string health;  // Empty: well while this program runs.
   bool echo = false;
   bool stream = false;
   std::uint32_t in_flight = 0;  // 0: a program's 64, an echo's 4096.
@@ -59,6 +60,11 @@ Service make_service(const ServeArguments& arguments) {
   } else {
     service.unary(arguments.method, [command = arguments.exec](IncomingCall& call, BytesView body) {
       return exec_filter(command, body, call.cancel_token());
+    });
+  }
+  if (!arguments.health.empty()) {
+    service.health([command = arguments.health](IncomingCall& call, BytesView) {
+      return exec_filter(command, {}, call.cancel_token());
     });
   }
   return service;
@@ -109,6 +115,8 @@ void add_serve(CLI::App& app, Context& context) {
   command
       ->add_option("--in-flight", arguments->in_flight, "Calls at once (default 64, an echo 4096)")
       ->check(CLI::Range(1, 65536));
+  command->add_option("--health", arguments->health,
+                      "Shell command whose success says that it is well, when the node probes it");
   command->add_option("--service-version", arguments->version, "Callers may ask for name@version");
   command->add_option("--instance", arguments->instance,
                       "Name of the instance; the same again takes its place");

@@ -52,22 +52,19 @@ json::object policy_json(const messages::ServicePolicyView& policy) {
                                     {"interval_ms", policy.ejection_interval_ms},
                                     {"time_ms", policy.ejection_time_ms},
                                     {"time_max_ms", policy.ejection_time_max_ms},
-                                    {"share_max", policy.ejection_share_max}}}};
+                                    {"share_max", policy.ejection_share_max}}},
+          {"probe", json::object{{"interval_ms", policy.probe_interval_ms},
+                                 {"timeout_ms", policy.probe_timeout_ms},
+                                 {"failures", policy.probe_failures},
+                                 {"successes", policy.probe_successes},
+                                 {"deregister", policy.probe_deregister}}}};
 }
 
 std::string milliseconds(std::uint64_t count) {
   return human_duration(std::chrono::milliseconds(count));
 }
 
-// What holds for the service, in one line for each concern.
-void print_policy(const messages::ServicePolicyView& policy) {
-  fmt::print("  balance {}  locality {}  slow start {}\n", messages::to_string(policy.balance),
-             policy.locality.empty() ? "none" : policy.locality,
-             policy.slow_start_ms == 0 ? "none" : milliseconds(policy.slow_start_ms));
-  fmt::print(
-      "  in flight at most {}  queue {}  deadline {}\n",
-      policy.in_flight_max == 0 ? "what instances take" : fmt::to_string(policy.in_flight_max),
-      policy.queue_max, milliseconds(policy.deadline_ms));
+void print_ejection(const messages::ServicePolicyView& policy) {
   std::string reasons;
   if (policy.ejection_failures != 0) {
     reasons = fmt::format("after {} failures in a row", policy.ejection_failures);
@@ -80,6 +77,28 @@ void print_policy(const messages::ServicePolicyView& policy) {
   fmt::print("  ejection {}  for {} to {}  at most {}% of the instances\n", reasons,
              milliseconds(policy.ejection_time_ms), milliseconds(policy.ejection_time_max_ms),
              policy.ejection_share_max);
+}
+
+void print_probe(const messages::ServicePolicyView& policy) {
+  if (policy.probe_interval_ms == 0) return fmt::print("  probe none\n");
+  fmt::print("  probe every {} for {}  out after {} failures  back after {}  {}\n",
+             milliseconds(policy.probe_interval_ms), milliseconds(policy.probe_timeout_ms),
+             policy.probe_failures, policy.probe_successes,
+             policy.probe_deregister == 0 ? "never gone"
+                                          : fmt::format("gone after {}", policy.probe_deregister));
+}
+
+// What holds for the service, in one line for each concern.
+void print_policy(const messages::ServicePolicyView& policy) {
+  fmt::print("  balance {}  locality {}  slow start {}\n", messages::to_string(policy.balance),
+             policy.locality.empty() ? "none" : policy.locality,
+             policy.slow_start_ms == 0 ? "none" : milliseconds(policy.slow_start_ms));
+  fmt::print(
+      "  in flight at most {}  queue {}  deadline {}\n",
+      policy.in_flight_max == 0 ? "what instances take" : fmt::to_string(policy.in_flight_max),
+      policy.queue_max, milliseconds(policy.deadline_ms));
+  print_ejection(policy);
+  print_probe(policy);
 }
 
 json::array services_json(const messages::ListServicesReply& reply) {

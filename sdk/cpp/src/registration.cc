@@ -14,6 +14,7 @@ Service::Service(std::string_view name, ServiceOptions options)
     : definition_(std::make_unique<Definition>()) {
   definition_->name = name;
   definition_->options = std::move(options);
+  health([](IncomingCall&, BytesView, Reply reply) { reply.send({}); });
 }
 
 Service::Service(Service&&) noexcept = default;
@@ -32,7 +33,16 @@ void Service::add(std::string_view method, MethodOptions options,
   entry.handler = std::move(handler);
 }
 
+void Service::set_health(std::unique_ptr<detail::Handler> handler) {
+  definition_->health.full_name = fmt::format("{}/{}", definition_->name, messages::kHealthMethod);
+  definition_->health.handler = std::move(handler);
+}
+
 std::string Instance::name() const { return registration_->instance_name(); }
+
+void Instance::report_health(bool healthy) {
+  detail::Registration::report_health(registration_, healthy);
+}
 
 Pending<void> Instance::drain(Duration grace) {
   return Pending<void>(&detail::Registration::drain(registration_, grace));
@@ -72,6 +82,25 @@ Slot& Registration::drain(const std::shared_ptr<Registration>& self, Duration gr
     core.end_unbegun(slot);
   }
   return slot;
+}
+
+void Registration::report_health(const std::shared_ptr<Registration>& self, bool healthy) {
+  Core& core = *self->core_;
+  if (core.on_loop()) return self->set_health(healthy);
+  core.post([self, healthy] { self->set_health(healthy); });
+}
+
+void Registration::set_health(bool healthy) {
+  if (std::exchange(healthy_, healthy) == healthy || link_ == nullptr) return;
+  if (state_ != State::enrolling && state_ != State::active) return;
+  messages::InstanceUpdate update;
+  update.health = healthy ? messages::Health::healthy : messages::Health::unhealthy;
+  send_update(update);
+}
+
+void Registration::send_update(const messages::InstanceUpdate& update) {
+  const std::string body = messages::encode(messages::RegisterMessage(update));
+  static_cast<void>(link_->session().send_data(stream_, {.payload = BytesView(body).span()}));
 }
 
 void Registration::begin(Slot* slot) {
@@ -118,6 +147,10 @@ void Registration::enroll() {
   stream_ = *stream;
   state_ = State::enrolling;
   static_cast<void>(session.send_data(stream_, {.payload = BytesView(request()).span()}));
+  if (healthy_) return;
+  messages::InstanceUpdate update;
+  update.health = messages::Health::unhealthy;
+  send_update(update);
 }
 
 void Registration::on_data(Link& link, const protocol::Event& event) {
@@ -199,8 +232,7 @@ void Registration::begin_drain(Slot* slot, Duration grace) {
   if (known && link_ != nullptr) {
     messages::InstanceUpdate update;
     update.drain = true;
-    const std::string body = messages::encode(messages::RegisterMessage(update));
-    static_cast<void>(link_->session().send_data(stream_, {.payload = BytesView(body).span()}));
+    send_update(update);
   }
   leave_if_idle();
 }

@@ -171,6 +171,7 @@ const ServedMethod* Server::find_method(const Registration* registration,
                                         const protocol::MetadataView& metadata) {
   const auto name = metadata.method();
   if (registration == nullptr || !name) return nullptr;
+  if (*name == messages::kHealthMethod) return &registration->definition().health;
   const auto& methods = registration->definition().methods;
   const auto found = methods.find(*name);
   return found == methods.end() ? nullptr : &found->second;

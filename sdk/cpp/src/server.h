@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/messages/registry.h"
 #include "sdk/cpp/src/handler_pool.h"
 #include "sdk/cpp/src/incoming.h"
 #include "sdk/cpp/src/slot.h"
@@ -35,6 +36,7 @@ struct Service::Definition {
   std::string name;
   ServiceOptions options;
   std::map<std::string, detail::ServedMethod, std::less<>> methods;
+  detail::ServedMethod health;  // Of messages::kHealthMethod, which is not declared.
 };
 
 namespace detail {
@@ -47,6 +49,7 @@ class Registration final : public StreamUser, public SlotOwner {
   // Any thread.
   [[nodiscard]] std::string instance_name() const;
   [[nodiscard]] static Slot& drain(const std::shared_ptr<Registration>& self, Duration grace);
+  static void report_health(const std::shared_ptr<Registration>& self, bool healthy);
   [[nodiscard]] Core& core() { return *core_; }
   [[nodiscard]] const Service::Definition& definition() const { return *definition_; }
 
@@ -77,6 +80,8 @@ class Registration final : public StreamUser, public SlotOwner {
   void on_end(Link& link, const protocol::Event& event) override;
   void on_over(Link& link, const protocol::Event& event) override;
   void on_grace_over();
+  void set_health(bool healthy);
+  void send_update(const messages::InstanceUpdate& update);
   void lost(const Status& status);
   void end_slot(Slot*& slot, const Status& status);
   void leave_if_idle();
@@ -90,6 +95,7 @@ class Registration final : public StreamUser, public SlotOwner {
   State state_ = State::enrolling;
   Link* link_ = nullptr;
   std::uint32_t stream_ = 0;
+  bool healthy_ = true;  // As its owner says.
   std::uint32_t failures_ = 0;
   std::uint32_t in_flight_ = 0;
   std::uint32_t lingering_ = 0;

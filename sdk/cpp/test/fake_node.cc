@@ -92,6 +92,12 @@ void FakeNode::run(std::function<void()> work) {
   done.get_future().wait();
 }
 
+std::string FakeNode::health() {
+  std::string said;
+  run([this, &said] { said = health_; });
+  return said;
+}
+
 void FakeNode::cut() {
   run([this] {
     for (const auto& peer : peers_) {
@@ -362,7 +368,13 @@ void FakeNode::on_register(Peer& peer, Stream& stream, const protocol::Event& ev
   const auto message = messages::decode<messages::RegisterMessage>(event.payload);
   VALKYRIE_ASSERT(message.has_value());
   const auto* request = std::get_if<messages::RegisterRequest>(&*message);
-  if (request == nullptr) return;
+  if (request == nullptr) {
+    const auto& update = std::get<messages::InstanceUpdate>(*message);
+    if (!update.health) return;
+    if (!health_.empty()) health_ += ' ';
+    health_ += messages::to_string(*update.health);
+    return;
+  }
   protocol::Session& session = peer.connection.session();
   if (refuse_) {
     std::array<std::byte, 256> buffer;

@@ -49,6 +49,8 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   // Registrations, connections and frames so far.
   [[nodiscard]] int registrations() const { return registrations_; }
   [[nodiscard]] int connections() const { return accepted_; }
+  // What registrations have said about their health, in order, between blanks.
+  [[nodiscard]] std::string health();
   // Its publish/subscribe; inside of run().
   [[nodiscard]] FakeSubjects& subjects() { return subjects_; }
   // Runs `work` on the node's thread and waits for it.
@@ -97,6 +99,7 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   std::uint64_t last_cookie_ = 0;
   int cancels_ = 0;
   int refusals_ = 0;
+  std::string health_;
   std::atomic<bool> refuse_{false};
   std::atomic<int> registrations_{0};
   std::atomic<int> accepted_{0};

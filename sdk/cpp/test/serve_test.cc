@@ -98,6 +98,45 @@ TEST_F(Serving, a_handler_that_throws_answers_internal_with_the_text) {
   }
 }
 
+TEST_F(Serving, a_probe_of_the_node_is_answered_by_the_library_or_the_service) {
+  Service plain("t.Service");
+  plain.unary("Echo", [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+  const Instance instance = serve(std::move(plain));
+  EXPECT_TRUE(call("valkyrie.Health").has_value());
+  std::atomic<bool> is_well{true};
+  Service careful("t.Careful");
+  careful.health([&is_well](IncomingCall&, BytesView) -> Result<Bytes> {
+    if (is_well) return Bytes();
+    return fail(StatusCode::unavailable, "the disk is full");
+  });
+  const Instance other = serve(std::move(careful));
+  EXPECT_TRUE(caller.call("t.Careful/valkyrie.Health", {}).wait().has_value());
+  is_well = false;
+  const Status status =
+      caller.call("t.Careful/valkyrie.Health", {}, {.idempotent = true}).wait().error();
+  EXPECT_EQ(status.message(), "the disk is full");
+}
+
+TEST_F(Serving, what_it_says_about_its_health_reaches_the_node_and_the_next_one) {
+  Service service("t.Service");
+  service.unary("Echo", [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+  Instance instance = serve(std::move(service));
+  instance.report_health(false);
+  ASSERT_TRUE(server.flush().wait().has_value());
+  EXPECT_EQ(node.health(), "unhealthy");
+  instance.report_health(true);
+  ASSERT_TRUE(server.flush().wait().has_value());
+  EXPECT_EQ(node.health(), "unhealthy healthy");
+  instance.report_health(false);
+  ASSERT_TRUE(server.flush().wait().has_value());
+  const int before = node.registrations();
+  node.cut();
+  while (node.registrations() == before) {
+  }
+  ASSERT_TRUE(server.flush().wait().has_value());
+  EXPECT_EQ(node.health(), "unhealthy healthy unhealthy unhealthy") << "said again";
+}
+
 TEST_F(Serving, a_reply_dropped_unanswered_is_an_internal_error) {
   Service service("t.Service");
   service.unary("Now", [](IncomingCall&, BytesView, Reply) {});

@@ -123,6 +123,19 @@ class Service {
     return *this;
   }
 
+  // Answers the node's probes in place of the usual OK, which says that the loop turns. `handler`
+  // has a form of unary(); any failure but unimplemented says that the instance is not well, with
+  // its text for people. It must answer within the node's `probe.timeout`. A blocking one waits for
+  // its turn on the pool, and so finds one that is stuck.
+  template <class F>
+  Service& health(F handler) {
+    static_assert(
+        detail::CallbackHandler<F> || detail::CoroutineHandler<F> || detail::BlockingHandler<F>,
+        "see the three forms of a handler of unary()");
+    set_health(std::make_unique<detail::HandlerOf<F>>(std::move(handler)));
+    return *this;
+  }
+
   // The name it was made with.
   [[nodiscard]] const std::string& name() const noexcept;
 
@@ -133,6 +146,7 @@ class Service {
  private:
   void add(std::string_view method, MethodOptions options,
            std::unique_ptr<detail::Handler> handler);
+  void set_health(std::unique_ptr<detail::Handler> handler);
 
   std::unique_ptr<Definition> definition_;
 };
@@ -147,6 +161,9 @@ class Instance {
 
   // The instance's name, as lists show it.
   [[nodiscard]] std::string name() const;
+  // Tells the node whether this instance takes calls; it does at first. What runs goes on. Holds
+  // across reconnects; without effect once the registration is over.
+  void report_health(bool healthy);
   // Takes no new calls; done when the running ones are answered, or fails with deadline_exceeded
   // after `grace`. The registration is over in any case.
   [[nodiscard]] Pending<void> drain(Duration grace = std::chrono::seconds{30});
