@@ -11,10 +11,10 @@
 namespace valkyrie::detail {
 namespace {
 
-// Tenths of a retry that calls may save up.
-constexpr std::uint32_t kRetryBudgetMax = 100;
 // What a waiting call costs beside its payload, bytes.
 constexpr std::size_t kWaitingOverhead = 64;
+// Instead of Slot::hedge_attempts: what was asked for makes no sense.
+constexpr std::uint8_t kHedgingRefused = 0xff;
 
 }  // namespace
 
@@ -23,7 +23,8 @@ Binding::Binding(Core& its_core, std::string_view its_target, const CallOptions&
       target(its_target),
       deadline(defaults.deadline),
       qos(qos_byte(defaults.qos, defaults.urgency, protocol::kQosDefault)),
-      idempotent(defaults.idempotent) {
+      idempotent(defaults.idempotent),
+      hedging(defaults.hedging) {
   const auto parts = split_target(its_target);
   if (!parts) {
     error = parts.error();
@@ -130,9 +131,22 @@ void Caller::resolve(Slot& slot, const CallOptions& options) {
   slot.deadline = core_.now() + slot.time_limit;
 }
 
+// What may be done again, and when.
+void Caller::set_repeats(Slot& slot, const CallOptions& options) {
+  const Binding* binding = slot.binding;
+  const bool idempotent = options.idempotent || (binding != nullptr && binding->idempotent);
+  slot.repeatable = idempotent || !options.idempotency_key.empty();
+  Hedging hedging = options.hedging;
+  if (hedging.delay <= Duration::zero() && binding != nullptr) hedging = binding->hedging;
+  if (hedging.delay <= Duration::zero()) return;
+  const bool makes_sense = idempotent && hedging.attempts >= 2 && hedging.attempts <= kAttemptsMax;
+  slot.hedge_delay = hedging.delay;
+  slot.hedge_attempts = makes_sense ? hedging.attempts : kHedgingRefused;
+}
+
 void Caller::prepare(Slot& slot, Binding* binding, const CallOptions& options) {
   slot.binding = binding;
-  slot.idempotent = options.idempotent || (binding != nullptr && binding->idempotent);
+  set_repeats(slot, options);
   resolve(slot, options);
   if (options.parent != nullptr) {
     slot.parent = options.parent->incoming();
@@ -159,7 +173,6 @@ Slot& Caller::submit(Slot& slot, BytesView body) {
   const bool posted = core_.post([this, &slot] {
     if (slot.binding == nullptr) {
       slot.binding = &cached(slot.extras->target);
-      slot.idempotent = slot.idempotent || slot.binding->idempotent;
     }
     begin(slot, slot.body());
   });
@@ -207,7 +220,7 @@ Result<void> Caller::notify(std::string_view target, BytesView body) {
 void Caller::begin(Slot& slot, BytesView body) {
   ++outstanding_;
   ++slot.binding->in_flight;
-  retry_budget_ = std::min(retry_budget_ + 1, kRetryBudgetMax);
+  retry_budget_.earn();
   if (core_.closing()) {
     fail(slot, StatusCode::cancelled, "the client is closed", Outcome::not_executed);
     return;
@@ -215,6 +228,11 @@ void Caller::begin(Slot& slot, BytesView body) {
   if (!slot.binding->error.ok()) {
     Delivery delivery{.status = slot.binding->error};
     complete(slot, delivery);
+    return;
+  }
+  if (slot.hedge_attempts == kHedgingRefused) {
+    fail(slot, StatusCode::invalid_argument,
+         "hedging is for idempotent calls, with 2 or 3 attempts", Outcome::not_executed);
     return;
   }
   if (slot.parent != nullptr) {
@@ -274,7 +292,9 @@ Caller::Sending Caller::try_send(Slot& slot, BytesView body, Link& link) {
   slot.link = &link;
   slot.stream = binding.stream;
   slot.correlation = sent->correlation;
-  if (!slot.retained && (body.size() <= Slot::kInlineBytes || slot.idempotent)) slot.keep(body);
+  if (slot.primary != nullptr) return Sending::done;
+  if (!slot.retained && (body.size() <= Slot::kInlineBytes || slot.repeatable)) slot.keep(body);
+  if (slot.hedge_attempts != 0) await_answer(slot);
   return Sending::done;
 }
 

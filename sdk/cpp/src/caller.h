@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "protocol/session.h"
+#include "sdk/cpp/src/retry_policy.h"
 #include "sdk/cpp/src/slot.h"
 #include "sdk/cpp/src/stream_user.h"
 #include "valkyrie/client.h"
@@ -34,6 +35,7 @@ class Binding final : public StreamUser {
   protocol::Duration deadline;
   std::uint8_t qos;
   bool idempotent;
+  Hedging hedging;
 
   Link* link = nullptr;  // Whose stream it has; nullptr: none.
   std::uint32_t stream = 0;
@@ -85,6 +87,7 @@ class Caller final : public SlotOwner {
   enum class Sending : std::uint8_t { done, wait, again, go_on };
 
   void prepare(Slot& slot, Binding* binding, const CallOptions& options);
+  static void set_repeats(Slot& slot, const CallOptions& options);
   void resolve(Slot& slot, const CallOptions& options);
   Slot& submit(Slot& slot, BytesView body);
   void begin(Slot& slot, BytesView body);
@@ -94,6 +97,11 @@ class Caller final : public SlotOwner {
   [[nodiscard]] Sending refused(Slot& slot, protocol::SendError error, std::size_t bytes);
   void wait(Slot& slot, BytesView body);
   void unwait(Slot& slot);
+  void await_answer(Slot& slot);
+  void hedge(Slot& slot);
+  void end_attempt(Slot& attempt, Delivery& delivery);
+  void drop_attempt(Slot& attempt);
+  void cancel_attempts(Slot& slot);
   [[nodiscard]] bool retry(Slot& slot, const Status& status);
   void complete(Slot& slot, Delivery& delivery);
   void fail(Slot& slot, StatusCode code, std::string_view text, Outcome outcome);
@@ -124,8 +132,7 @@ class Caller final : public SlotOwner {
   SlotList ending_next_;  // In the round before: the session has answered by now, if it can.
   std::size_t outstanding_ = 0;
   bool pumping_ = false;
-  // Tenths of a retry, earned by calls.
-  std::uint32_t retry_budget_ = 100;
+  RetryBudget retry_budget_;
 };
 
 }  // namespace valkyrie::detail

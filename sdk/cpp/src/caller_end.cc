@@ -9,15 +9,6 @@
 #include "sdk/cpp/src/wire.h"
 
 namespace valkyrie::detail {
-namespace {
-
-constexpr std::uint8_t kAttemptsMax = 3;
-// Each call earns a tenth of a retry.
-constexpr std::uint32_t kRetryCost = 10;
-// Bound of the first pause before a retry; it doubles with each attempt.
-constexpr protocol::Duration kRetryPause = std::chrono::milliseconds{20};
-
-}  // namespace
 
 void Caller::on_response(Link& link, const protocol::Event& event) {
   Slot& slot = *reinterpret_cast<Slot*>(event.cookie);
@@ -28,12 +19,8 @@ void Caller::on_response(Link& link, const protocol::Event& event) {
   } else {
     Delivery delivery;
     if (!event.metadata.empty()) delivery.status = status_of(event.metadata);
-    if (delivery.status.ok()) {
-      delivery.payload = event.payload;
-    } else if (retry(slot, delivery.status)) {
-      return;
-    }
-    complete(slot, delivery);
+    if (delivery.status.ok()) delivery.payload = event.payload;
+    end_attempt(slot, delivery);
   }
   if (!waiting_.empty()) pump();
 }
@@ -50,27 +37,93 @@ void Caller::on_request_failed(const protocol::Event& event) {
     end_given_up(slot, outcome);
     return;
   }
-  if (core_.ending()) {
-    fail(slot, StatusCode::cancelled, "the client was closed", outcome);
-    return;
-  }
-  Delivery delivery{.status = status_of_failure(event, *slot.link)};
-  if (!retry(slot, delivery.status)) complete(slot, delivery);
+  Delivery delivery{.status = core_.ending()
+                                  ? Status(StatusCode::cancelled, "the client was closed", outcome)
+                                  : status_of_failure(event, *slot.link)};
+  end_attempt(slot, delivery);
 }
 
-// True: the call goes on. Only what says that nobody is there is tried again: any other failure
-// would come again.
-bool Caller::retry(Slot& slot, const Status& status) {
-  const bool safe = status.outcome() == Outcome::not_executed || slot.idempotent;
-  if (status.code() != StatusCode::unavailable || !safe || !slot.retained || slot.ending) {
-    return false;
+// One of the attempts at a call, mostly the only one, is over: what becomes of the call?
+void Caller::end_attempt(Slot& attempt, Delivery& delivery) {
+  Slot& slot = attempt.primary == nullptr ? attempt : *attempt.primary;
+  if (&attempt != &slot) drop_attempt(attempt);
+  if (!delivery.status.ok()) {
+    const bool unseen = delivery.status.outcome() == Outcome::not_executed;
+    slot.maybe_executed = slot.maybe_executed || !unseen;
+    // What says nothing about the call does not end it while another attempt may still succeed.
+    const bool says_nothing = unseen || delivery.status.code() == StatusCode::unavailable;
+    if (says_nothing && (slot.owed || slot.hedges != nullptr)) return;
+    if (retry(slot, delivery.status)) return;
+    if (unseen && slot.maybe_executed) {
+      delivery.status = Status(delivery.status.code(), delivery.status.message(),
+                               Outcome::maybe_executed, delivery.status.details());
+    }
   }
-  if (core_.closing() || slot.attempts >= kAttemptsMax || retry_budget_ < kRetryCost) return false;
-  const auto bound = static_cast<double>((kRetryPause * (1 << slot.attempts)).count());
-  const protocol::Duration pause{static_cast<std::int64_t>(core_.random() * bound)};
-  if (core_.now() + pause >= slot.deadline) return false;
-  retry_budget_ -= kRetryCost;
+  if (slot.owed) slot.link->session().cancel(slot.stream, slot.correlation);
+  complete(slot, delivery);
+}
+
+// The answer is awaited, and where the call is hedged, so is the time of the next attempt.
+void Caller::await_answer(Slot& slot) {
+  std::uint8_t out = 1;
+  for (const Slot* other = slot.hedges; other != nullptr; other = other->next_hedge) ++out;
+  const protocol::Instant next = core_.now() + slot.hedge_delay;
+  slot.hedge_due =
+      out < slot.hedge_attempts && slot.attempts < kAttemptsMax && next < slot.deadline;
+  core_.reactor().timers().arm(slot.timer, slot.hedge_due ? next : slot.deadline);
+}
+
+// Makes the call once more beside the attempts that are out. Where the connection or the budget do
+// not allow it now, the call goes on as it is.
+void Caller::hedge(Slot& slot) {
+  if (!core_.closing() && core_.link() != nullptr && waiting_.empty() && retry_budget_.spend()) {
+    Slot& attempt = core_.acquire(*this);
+    attempt.hold.store(Hold::dropped, std::memory_order_relaxed);  // Its end is the call's affair.
+    attempt.binding = slot.binding;
+    attempt.qos = slot.qos;
+    attempt.attempts = slot.attempts;
+    attempt.deadline = slot.deadline;
+    attempt.primary = &slot;
+    attempt.next_hedge = std::exchange(slot.hedges, &attempt);
+    const bool is_handled = send(attempt, slot.body());
+    if (slot.hedges == &attempt && is_handled) {
+      ++slot.attempts;
+    } else {
+      retry_budget_.give_back();
+      if (slot.hedges == &attempt) drop_attempt(attempt);
+    }
+  }
+  await_answer(slot);
+}
+
+// Takes a further attempt off its call. The session may still have its last word.
+void Caller::drop_attempt(Slot& attempt) {
+  Slot** link = &attempt.primary->hedges;
+  while (*link != &attempt) link = &(*link)->next_hedge;
+  *link = attempt.next_hedge;
+  attempt.primary = nullptr;
+  attempt.done = true;
+  if (!attempt.owed) core_.settle(attempt);
+}
+
+// Nobody waits for the further attempts any more.
+void Caller::cancel_attempts(Slot& slot) {
+  while (Slot* attempt = slot.hedges) {
+    attempt->link->session().cancel(attempt->stream, attempt->correlation);
+    drop_attempt(*attempt);
+  }
+}
+
+// True: the call goes on.
+bool Caller::retry(Slot& slot, const Status& status) {
+  const bool may = may_retry(static_cast<protocol::StatusCode>(status.code()),
+                             static_cast<protocol::Outcome>(status.outcome()), slot.repeatable);
+  if (!may || !slot.retained || slot.ending) return false;
+  if (core_.closing() || slot.attempts >= kAttemptsMax) return false;
+  const protocol::Duration pause = retry_pause(slot.attempts, core_.random());
+  if (core_.now() + pause >= slot.deadline || !retry_budget_.spend()) return false;
   slot.link = nullptr;
+  slot.hedge_due = false;
   slot.retrying = true;
   retrying_.push_back(slot);
   core_.reactor().timers().arm(slot.timer, core_.now() + pause);
@@ -78,6 +131,7 @@ bool Caller::retry(Slot& slot, const Status& status) {
 }
 
 void Caller::on_timer(Slot& slot) {
+  if (std::exchange(slot.hedge_due, false)) return hedge(slot);
   if (!slot.retrying) {
     give_up(slot, Status(StatusCode::deadline_exceeded));
     return;
@@ -93,6 +147,8 @@ void Caller::on_timer(Slot& slot) {
 void Caller::give_up(Slot& slot, const Status& status) {
   if (slot.ending) return;
   slot.end_code = status.code();
+  slot.maybe_executed = slot.maybe_executed || slot.hedges != nullptr;
+  cancel_attempts(slot);
   if (!slot.owed) {
     end_given_up(slot, Outcome::not_executed);
     return;
@@ -112,10 +168,7 @@ bool Caller::end_of_turn() {
 }
 
 void Caller::end_given_up(Slot& slot, Outcome outcome) {
-  // An attempt before this one may have executed where the call is idempotent; its failure said so.
-  if (slot.attempts > 1 && slot.idempotent && outcome == Outcome::not_executed) {
-    outcome = Outcome::maybe_executed;
-  }
+  if (slot.maybe_executed && outcome == Outcome::not_executed) outcome = Outcome::maybe_executed;
   fail(slot, slot.end_code, given_up_text(slot, outcome), outcome);
 }
 
@@ -126,6 +179,9 @@ void Caller::fail(Slot& slot, StatusCode code, std::string_view text, Outcome ou
 
 void Caller::complete(Slot& slot, Delivery& delivery) {
   VALKYRIE_ASSERT(!slot.done);
+  // A further attempt that cannot be made is no end of its call.
+  if (slot.primary != nullptr) return drop_attempt(slot);
+  if (slot.hedges != nullptr) cancel_attempts(slot);
   if (slot.waiting) unwait(slot);
   if (slot.retrying) retrying_.remove(slot);
   if (slot.ending) (slot.judged ? ending_next_ : ending_).remove(slot);

@@ -95,8 +95,10 @@ void SlotSlab::clear(Slot& slot) {
   slot.run = nullptr;
   slot.hold.store(Hold::held, std::memory_order_relaxed);
   slot.done = slot.owed = slot.waiting = slot.ending = slot.judged = false;
-  slot.retrying = slot.idempotent = slot.retained = slot.one_way = false;
-  slot.attempts = 0;
+  slot.retrying = slot.repeatable = slot.retained = slot.one_way = false;
+  slot.hedge_due = slot.maybe_executed = false;
+  slot.attempts = slot.hedge_attempts = 0;
+  slot.primary = slot.hedges = slot.next_hedge = nullptr;
   slot.inline_size = 0;
   slot.binding = nullptr;
   slot.link = nullptr;

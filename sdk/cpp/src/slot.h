@@ -90,15 +90,18 @@ struct Slot : Operation {
   Delivery delivery;  // While finished.
 
   // Of calls.
-  bool waiting = false;   // In the queue of calls not handed to a session.
-  bool ending = false;    // Given up with `end_code`; the session is asked what is known.
-  bool judged = false;    // It was asked in an earlier round of the turn.
-  bool retrying = false;  // The timer is set for the next attempt.
-  bool one_way = false;   // A notify: over when it is sent.
-  bool adopted = false;   // In the list of its parent's calls.
-  bool idempotent = false;
-  bool retained = false;  // The payload is at hand for another attempt.
-  std::uint8_t attempts = 0;
+  bool waiting = false;         // In the queue of calls not handed to a session.
+  bool ending = false;          // Given up with `end_code`; the session is asked what is known.
+  bool judged = false;          // It was asked in an earlier round of the turn.
+  bool retrying = false;        // The timer is set for the next attempt.
+  bool one_way = false;         // A notify: over when it is sent.
+  bool adopted = false;         // In the list of its parent's calls.
+  bool repeatable = false;      // What may have executed may be tried again.
+  bool hedge_due = false;       // The timer is set for the next attempt beside those that are out.
+  bool maybe_executed = false;  // By an attempt that is over.
+  bool retained = false;        // The payload is at hand for another attempt.
+  std::uint8_t attempts = 0;    // Of hedged calls: all.
+  std::uint8_t hedge_attempts = 0;  // That may be out at once; 0: it is not hedged.
   std::uint8_t qos = 0;
   StatusCode end_code = StatusCode::ok;
   std::uint32_t stream = 0;
@@ -106,10 +109,14 @@ struct Slot : Operation {
   Binding* binding = nullptr;
   Link* link = nullptr;
   Incoming* parent = nullptr;  // A reference is held.
+  Slot* primary = nullptr;     // Of a further attempt at a hedged call: the call, until it is over.
+  Slot* hedges = nullptr;      // Of a hedged call: its further attempts that are out,
+  Slot* next_hedge = nullptr;  // one after the other.
   Slot* next_child = nullptr;
   Slot* previous_child = nullptr;
   protocol::Instant deadline{};
   protocol::Duration time_limit{};
+  protocol::Duration hedge_delay{};
   transport::Timer timer;
   std::unique_ptr<CallExtras> extras;
   Bytes payload;            // What does not fit below, or was shared to begin with. Also of writes.

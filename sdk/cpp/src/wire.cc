@@ -62,13 +62,15 @@ EncodedMetadata request_metadata(const Slot& slot, protocol::Duration stream_dea
                                  protocol::Instant now, MetadataBuffer& buffer) {
   const protocol::Duration left = slot.deadline - now;
   const bool same = left <= stream_deadline && stream_deadline - left <= kWaitUnsaid;
-  if (same && slot.attempts == 0 && slot.extras == nullptr) return {};
+  const CallExtras* extras =
+      slot.primary == nullptr ? slot.extras.get() : slot.primary->extras.get();
+  if (same && slot.attempts == 0 && extras == nullptr) return {};
   protocol::MetadataWriter writer(buffer);
   if (!same && !slot.one_way) writer.deadline(left);
   if (slot.attempts > 0 && !slot.one_way) {
     writer.octet(protocol::MetadataKey::attempt, slot.attempts);
   }
-  if (slot.extras != nullptr) write_extras(writer, *slot.extras);
+  if (extras != nullptr) write_extras(writer, *extras);
   return finish(writer);
 }
 

@@ -267,13 +267,16 @@ void FakeNode::on_request(Peer& peer, Stream& stream, const protocol::Event& eve
   if (stream.method == "Fail") {
     return answer(peer, event, {}, StatusCode::not_found, Outcome::executed, "nothing here");
   }
-  if (stream.method == "Silent") return;
   const bool again = event.metadata.octet(protocol::MetadataKey::attempt).has_value();
+  if (again) ++repeats_;
+  if (stream.method == "Silent") return;
   if (stream.method == "Refuse" || (stream.method == "RefuseOnce" && !again)) {
     ++refusals_;
     return answer(peer, event, {}, StatusCode::unavailable, Outcome::not_executed, "busy");
   }
   if (stream.method == "RefuseOnce") return answer(peer, event, body);
+  if (stream.method == "Repeats") return answer(peer, event, fmt::format("{}", repeats_));
+  if (on_attempt(peer, stream.method, event, body, again)) return;
   if (stream.method == "Refusals") return answer(peer, event, fmt::format("{}", refusals_));
   if (stream.method == "Cancels") return answer(peer, event, fmt::format("{}", cancels_));
   if (stream.method == "Remaining") {
@@ -288,6 +291,42 @@ void FakeNode::on_request(Peer& peer, Stream& stream, const protocol::Event& eve
     return answer(peer, event, all);
   }
   answer(peer, event, {}, StatusCode::unimplemented, Outcome::not_executed, "no such method");
+}
+
+// Methods that treat the first attempt at a call otherwise than those that follow.
+bool FakeNode::on_attempt(Peer& peer, std::string_view method, const protocol::Event& event,
+                          std::string_view body, bool again) {
+  using protocol::Outcome;
+  using protocol::StatusCode;
+  if (method == "SilentOnce") {
+    if (again) answer(peer, event, body);
+    return true;
+  }
+  if (method == "MaybeOnce") {
+    if (again) {
+      answer(peer, event, body);
+    } else {
+      answer(peer, event, {}, StatusCode::unavailable, Outcome::maybe_executed, "lost");
+    }
+    return true;
+  }
+  if (method != "AnswerBoth" && method != "RefuseSecond") return false;
+  const std::string key(body);
+  if (!again) {
+    protocol::Event kept;
+    kept.stream = event.stream;
+    kept.correlation = event.correlation;
+    kept.qos = event.qos;
+    first_attempts_[key] = kept;
+    return true;
+  }
+  if (method == "RefuseSecond") {
+    answer(peer, event, {}, StatusCode::unavailable, Outcome::not_executed, "busy");
+  } else {
+    answer(peer, event, body);
+  }
+  answer(peer, first_attempts_.at(key), body);
+  return true;
 }
 
 void FakeNode::route(Peer& peer, Stream& stream, const protocol::Event& event) {

@@ -27,6 +27,11 @@ namespace valkyrie::test {
 //   Echo      answers the body                Fail     NOT_FOUND "nothing here", executed
 //   Silent    never answers                   Refuse   UNAVAILABLE, not executed
 //   RefuseOnce  refuses each first attempt, then answers the body
+//   SilentOnce  answers the body of a further attempt alone
+//   AnswerBoth  answers a first attempt with its further one
+//   RefuseSecond  the same, but refuses the further one
+//   MaybeOnce  ends each first attempt UNAVAILABLE, maybe executed, then answers the body
+//   Repeats   how many further attempts have come, as text
 //   Remaining the DEADLINE of the request in ns, as text; "stream" if it names none
 //   Pairs     the pairs of the request, as name=value; lines
 //   Cancels   how many CANCEL frames have come, as text; Refusals: what Refuse has refused
@@ -78,6 +83,8 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   void pass_on(Stream& stream, const protocol::Event& event);
   static void on_flushed(Stream& stream);
   static void on_reset(Stream& stream, const protocol::Event& event);
+  bool on_attempt(Peer& peer, std::string_view method, const protocol::Event& event,
+                  std::string_view body, bool again);
   void route(Peer& peer, Stream& stream, const protocol::Event& event);
   void answer_routed(Peer& peer, const protocol::Event& event);
   void answer(Peer& peer, const protocol::Event& event, std::string_view body,
@@ -97,7 +104,9 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   std::map<std::string, Peer*> services_;
   std::map<std::uint64_t, Routed> routed_;
   std::uint64_t last_cookie_ = 0;
+  std::map<std::string, protocol::Event> first_attempts_;  // Of AnswerBoth and RefuseSecond.
   int cancels_ = 0;
+  int repeats_ = 0;
   int refusals_ = 0;
   std::string health_;
   std::atomic<bool> refuse_{false};

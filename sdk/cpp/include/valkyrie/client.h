@@ -75,8 +75,9 @@ class Method {
 // sent by then ends as unavailable with its true outcome; what was not waits for the new
 // connection, up to its deadline and ClientOptions::waiting_bytes_max.
 //
-// Retries: a call that ends as unavailable, not executed (or is idempotent), is made again up to
-// twice inside its deadline, for at most a tenth of all calls.
+// Retries: a call that ends as unavailable, not executed (or is idempotent or has a key), is made
+// again up to twice inside its deadline. All attempts beyond the first, hedged ones included, are
+// at most a tenth of all calls, and ten.
 class Client {
  public:
   // Connects, blocking, for at most ClientOptions::connect_timeout. The error names every address
