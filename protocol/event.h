@@ -29,7 +29,7 @@ enum class EventType : std::uint8_t {
   published,      // correlation, cookie, level (0 if STATUS says that it failed), metadata.
   event,          // Of a subscription: correlation (sequence), qos, metadata (SUBJECT), payload
                   // (whole), cost.
-  data,           // qos, metadata (first part only), payload, more, cost.
+  data,           // qos, metadata (first part only), payload, more, to_come, cost.
   end,            // The peer ended its direction: metadata.
   reset,          // The stream is over: code, local, outcome (of a `stream` of this side),
                   // metadata. The stream's last event.
@@ -57,6 +57,7 @@ struct Event {
   std::uint32_t stream = 0;
   std::uint32_t correlation = 0;
   std::uint32_t cost = 0;      // Bytes to give back with Session::consume() once dealt with.
+  std::uint32_t to_come = 0;   // Of data with more: at least so many bytes of payload follow.
   std::uint32_t drain_ms = 0;  // Of goaway: the peer's patience.
   std::uint64_t user = 0;      // What open_stream() or set_user() attached to the stream.
   std::uint64_t cookie = 0;    // What send_*() or set_cookie() attached to the request or message.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "protocol/assert.h"
 
@@ -43,9 +44,10 @@ std::uint16_t OutputQueue::lane_for(std::uint8_t qos) {
   return static_cast<std::uint16_t>(lanes_.size() - 1);
 }
 
-// Adds a chunk to a lane.
-void OutputQueue::extend(Lane& lane, std::uint16_t index) {
-  Chunk* chunk = pool_.acquire();
+// Adds an empty chunk to a lane.
+void OutputQueue::extend(Lane& lane, std::uint16_t index) { link(lane, index, pool_.acquire()); }
+
+void OutputQueue::link(Lane& lane, std::uint16_t index, Chunk* chunk) {
   chunk->lane = index;
   if (lane.tail == nullptr) {
     lane.head = chunk;
@@ -58,7 +60,7 @@ void OutputQueue::extend(Lane& lane, std::uint16_t index) {
 
 void OutputQueue::append(Lane& lane, std::uint16_t index, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const std::uint32_t room = Chunk::kBytes - lane.tail->end;
+    const std::uint32_t room = lane.tail->capacity - lane.tail->end;
     const auto size = static_cast<std::uint32_t>(
         std::min<std::size_t>(bytes.size(), room == 0 ? Chunk::kBytes : room));
     std::memcpy(reserve(lane, index, size), bytes.data(), size);
@@ -75,6 +77,29 @@ void OutputQueue::append_frame(Lane& lane, std::uint16_t index, const FrameHeade
   append(lane, index, payload);
 }
 
+// A frame of two chunks: the one with header and metadata may hold frames before it.
+Ticket OutputQueue::push_shared(std::uint16_t index, const FrameHeader& header,
+                                std::span<const std::byte> metadata,
+                                std::span<const std::byte> payload,
+                                std::shared_ptr<const void> owner) {
+  VALKYRIE_ASSERT(!payload.empty());
+  VALKYRIE_ASSERT(metadata.size() + payload.size() == header.body_bytes);
+  Lane& lane = lanes_[index];
+  const auto size = static_cast<std::uint32_t>(kHeaderBytes + metadata.size());
+  if (!has_room(lane, size) && size <= Chunk::kSmallBytes) {
+    link(lane, index, pool_.acquire_small());
+  }
+  std::byte* at = reserve(lane, index, size);
+  encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
+  if (!metadata.empty()) std::memcpy(at + kHeaderBytes, metadata.data(), metadata.size());
+  Chunk* slice = pool_.acquire_small();
+  slice->at = const_cast<std::byte*>(payload.data());  // Never written to: it has no room.
+  slice->capacity = slice->end = slice->live = static_cast<std::uint32_t>(payload.size());
+  slice->owner = std::move(owner);
+  link(lane, index, slice);
+  return note_pushed(lane, index, header);
+}
+
 std::uint64_t OutputQueue::drop(std::uint16_t index, std::uint32_t stream,
                                 std::uint32_t correlation) {
   Lane& lane = lanes_[index];
@@ -86,7 +111,7 @@ std::uint64_t OutputQueue::drop(std::uint16_t index, std::uint32_t stream,
       chunk = chunk->next;
       offset = 0;
     }
-    std::byte* header = chunk->data + offset;
+    std::byte* header = chunk->at + offset;
     if (load_u32(header + 8) == stream && header[0] != kDropped &&
         (correlation == 0 || load_u32(header + 16) == correlation)) {
       header[0] = kDropped;
@@ -112,7 +137,7 @@ void OutputQueue::drop_all(bool control_too) {
 
 OutputQueue::Head OutputQueue::head_of(Lane& lane) {
   advance_chunk(lane);
-  const std::byte* header = lane.head->data + lane.offset;
+  const std::byte* header = lane.head->at + lane.offset;
   const FrameProperties& properties = kFrameProperties[std::to_integer<std::size_t>(header[3])];
   return {.stream = load_u32(header + 8),
           .size = static_cast<std::uint32_t>(kHeaderBytes) + load_u32(header + 12),
@@ -143,7 +168,7 @@ OutputQueue::Lane* OutputQueue::sendable(Lane* lane) {
 bool OutputQueue::affordable(const Lane& lane, const Head& head) const {
   if (!head.credited) return true;
   if (&lane == &lanes_[kOpenLane]) {
-    const bool critical = std::to_integer<unsigned>(lane.head->data[lane.offset + 5]) < 32;
+    const bool critical = std::to_integer<unsigned>(lane.head->at[lane.offset + 5]) < 32;
     return critical || head.size <= connection_credit_;
   }
   return lane.qos_class == 0 || head.size <= connection_credit_;
@@ -270,7 +295,7 @@ void OutputQueue::account(Lane& lane, const Head& head, bool is_class_lane) {
   if (!head.credited) return;
   const bool critical = is_class_lane
                             ? lane.qos_class == 0
-                            : std::to_integer<unsigned>(lane.head->data[lane.offset + 5]) < 32;
+                            : std::to_integer<unsigned>(lane.head->at[lane.offset + 5]) < 32;
   charge(head.size, 1, critical);
   if (is_class_lane) {
     std::uint8_t& since = since_longest_[lane.qos_class];
@@ -338,7 +363,7 @@ std::size_t OutputQueue::gather(std::span<std::span<const std::byte>> pieces, st
   const std::size_t count = std::min(pieces.size(), segments_.size() - first_segment_);
   for (std::size_t i = 0; i < count; ++i) {
     const Segment& segment = segments_[first_segment_ + i];
-    pieces[i] = {segment.chunk->data + segment.offset, segment.size};
+    pieces[i] = {segment.chunk->at + segment.offset, segment.size};
   }
   return count;
 }

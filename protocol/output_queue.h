@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -49,6 +50,11 @@ class OutputQueue {
   // `payload`. The header's lengths must agree with them.
   Ticket push(std::uint16_t lane, const FrameHeader& header, std::span<const std::byte> metadata,
               std::span<const std::byte> payload);
+  // The same, but the payload is not copied: `owner` keeps it, unchanged, until it is written or
+  // taken out. Pays from kSharedPayloadBytes on.
+  Ticket push_shared(std::uint16_t lane, const FrameHeader& header,
+                     std::span<const std::byte> metadata, std::span<const std::byte> payload,
+                     std::shared_ptr<const void> owner);
   // True once the frame was chosen: from then on the peer may have seen it.
   [[nodiscard]] bool departed(Ticket ticket) const {
     return lanes_[ticket.lane].departed >= ticket.end;
@@ -120,7 +126,13 @@ class OutputQueue {
   };
 
   std::byte* reserve(Lane& lane, std::uint16_t index, std::uint32_t size);
+  // Whether a frame's next bytes fit behind each other into the last chunk.
+  static bool has_room(const Lane& lane, std::size_t size) {
+    return lane.tail != nullptr && lane.tail->capacity - lane.tail->end >= size;
+  }
   void extend(Lane& lane, std::uint16_t index);
+  static void link(Lane& lane, std::uint16_t index, Chunk* chunk);
+  Ticket note_pushed(Lane& lane, std::uint16_t index, const FrameHeader& header);
   void append_frame(Lane& lane, std::uint16_t index, const FrameHeader& header,
                     std::span<const std::byte> metadata, std::span<const std::byte> payload);
   void append(Lane& lane, std::uint16_t index, std::span<const std::byte> bytes);
@@ -165,31 +177,17 @@ class OutputQueue {
 // Here for the straight path of a call, which is one function.
 [[gnu::always_inline]] inline std::byte* OutputQueue::reserve(Lane& lane, std::uint16_t index,
                                                               std::uint32_t size) {
-  if (lane.tail == nullptr || Chunk::kBytes - lane.tail->end < size) extend(lane, index);
-  std::byte* const at = lane.tail->data + lane.tail->end;
+  if (!has_room(lane, size)) extend(lane, index);
+  std::byte* const at = lane.tail->at + lane.tail->end;
   lane.tail->end += size;
   lane.tail->live += size;
   return at;
 }
 
-[[gnu::always_inline]] inline Ticket OutputQueue::push(std::uint16_t index,
-                                                       const FrameHeader& header,
-                                                       std::span<const std::byte> metadata,
-                                                       std::span<const std::byte> payload) {
-  Lane& lane = lanes_[index];
+[[gnu::always_inline]] inline Ticket OutputQueue::note_pushed(Lane& lane, std::uint16_t index,
+                                                              const FrameHeader& header) {
   pushed_last_ = index;
-  const std::size_t size = kHeaderBytes + metadata.size() + payload.size();
-  VALKYRIE_ASSERT(size == kHeaderBytes + header.body_bytes);
-  const std::size_t room = Chunk::kBytes - (lane.tail == nullptr ? 0 : lane.tail->end);
-  if (room >= size) {
-    std::byte* at = reserve(lane, index, static_cast<std::uint32_t>(size));
-    encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
-    at += kHeaderBytes;
-    if (!metadata.empty()) std::memcpy(at, metadata.data(), metadata.size());
-    if (!payload.empty()) std::memcpy(at + metadata.size(), payload.data(), payload.size());
-  } else {
-    append_frame(lane, index, header, metadata, payload);
-  }
+  const std::size_t size = kHeaderBytes + header.body_bytes;
   const FrameProperties& type = properties(header.type);
   if (!type.control && !type.ignorable) {
     lane.credited_bytes += size;
@@ -202,6 +200,25 @@ class OutputQueue {
   ++frames_queued_;
   if (index > kOpenLane) ++frames_in_class_[lane.qos_class];
   return {.end = lane.pushed, .lane = index};
+}
+
+[[gnu::always_inline]] inline Ticket OutputQueue::push(std::uint16_t index,
+                                                       const FrameHeader& header,
+                                                       std::span<const std::byte> metadata,
+                                                       std::span<const std::byte> payload) {
+  Lane& lane = lanes_[index];
+  const std::size_t size = kHeaderBytes + metadata.size() + payload.size();
+  VALKYRIE_ASSERT(size == kHeaderBytes + header.body_bytes);
+  if (lane.tail == nullptr ? size <= Chunk::kBytes : has_room(lane, size)) {
+    std::byte* at = reserve(lane, index, static_cast<std::uint32_t>(size));
+    encode_header(header, std::span<std::byte, kHeaderBytes>(at, kHeaderBytes));
+    at += kHeaderBytes;
+    if (!metadata.empty()) std::memcpy(at, metadata.data(), metadata.size());
+    if (!payload.empty()) std::memcpy(at + metadata.size(), payload.data(), payload.size());
+  } else {
+    append_frame(lane, index, header, metadata, payload);
+  }
+  return note_pushed(lane, index, header);
 }
 
 }  // namespace valkyrie::protocol

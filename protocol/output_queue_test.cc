@@ -5,6 +5,7 @@
 #include <array>
 #include <gtest/gtest.h>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,6 +17,22 @@ constexpr std::uint64_t kMuch = 1u << 30;
 
 std::uint8_t qos(QosClass qos_class, unsigned urgency = kUrgencyDefault) {
   return qos_byte(qos_class, static_cast<std::uint8_t>(urgency));
+}
+
+// The bytes that leave, `step` at a time.
+std::string all_bytes(OutputQueue& queue, std::size_t step) {
+  std::string bytes;
+  std::array<std::span<const std::byte>, 64> pieces;
+  while (const std::size_t count = queue.gather(pieces, 100'000)) {
+    std::size_t taken = 0;
+    for (std::size_t i = 0; i < count && taken < step; ++i) {
+      const auto piece = pieces[i].first(std::min(pieces[i].size(), step - taken));
+      bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+      taken += piece.size();
+    }
+    queue.written(taken);
+  }
+  return bytes;
 }
 
 // A queue with a connection credit, and what it gave out.
@@ -100,6 +117,65 @@ TEST(OutputQueue, a_lane_keeps_its_order_and_bytes_whatever_the_channel_takes_at
     EXPECT_EQ(q.queue.bytes(), 0u);
     EXPECT_EQ(q.pool.in_use(), 0u) << "what is written is given back";
   }
+}
+
+TEST(OutputQueue, shared_payloads_leave_between_copied_ones_and_are_let_go_when_written) {
+  for (const std::size_t metadata_bytes : {0u, 44u, 45u, 16'384u}) {
+    for (const std::size_t step : {7u, 20u, 30'000u}) {
+      SCOPED_TRACE(metadata_bytes);
+      BufferPool pool;
+      OutputQueue queue(pool);
+      queue.add_connection_credit(kMuch);
+      const auto lane = queue.lane_for(qos(QosClass::data));
+      const std::string metadata(metadata_bytes, 'm');
+      std::string expected;
+      std::vector<std::weak_ptr<const std::string>> shared;
+      for (std::uint32_t i = 1; i <= 9; ++i) {
+        const auto text = std::make_shared<const std::string>(20'000 + i, char('a' + i));
+        const FrameHeader header{
+            .type = FrameType::stream_data,
+            .qos = qos(QosClass::data),
+            .metadata_bytes = static_cast<std::uint16_t>(metadata.size()),
+            .stream = i,
+            .body_bytes = static_cast<std::uint32_t>(metadata.size() + text->size())};
+        std::array<std::byte, kHeaderBytes> bytes;
+        encode_header(header, bytes);
+        expected.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        expected += metadata + *text;
+        const auto meta = std::as_bytes(std::span(metadata));
+        const auto payload = std::as_bytes(std::span(*text));
+        if (i % 3 == 0) {
+          queue.push(lane, header, meta, payload);
+        } else {
+          queue.push_shared(lane, header, meta, payload, text);
+          shared.emplace_back(text);
+        }
+      }
+      EXPECT_FALSE(shared.front().expired());
+      EXPECT_EQ(queue.bytes(), expected.size());
+      EXPECT_TRUE(all_bytes(queue, step) == expected) << step;
+      for (const auto& each : shared) EXPECT_TRUE(each.expired());
+      EXPECT_EQ(pool.in_use(), 0u);
+    }
+  }
+}
+
+TEST(OutputQueue, a_shared_payload_is_let_go_when_its_frame_is_taken_out) {
+  Queue q;
+  const auto lane = q.queue.lane_for(qos(QosClass::data));
+  const auto text = std::make_shared<const std::string>(20'000, 'x');
+  for (const std::uint32_t stream : {1u, 3u, 1u}) {
+    const FrameHeader header{.type = FrameType::stream_data,
+                             .qos = qos(QosClass::data),
+                             .stream = stream,
+                             .body_bytes = 20'000};
+    q.queue.push_shared(lane, header, {}, std::as_bytes(std::span(*text)), text);
+  }
+  EXPECT_EQ(q.queue.drop(lane, 1), 2 * 20'020u);
+  EXPECT_EQ(streams_of(q.drain()), std::vector<std::uint32_t>{3});
+  q.queue.drop_all(/*control_too=*/true);
+  EXPECT_EQ(text.use_count(), 1);
+  EXPECT_EQ(q.pool.in_use(), 0u);
 }
 
 TEST(OutputQueue, lower_urgency_numbers_leave_first_but_each_eighth_frame_waited_longest) {

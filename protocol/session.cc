@@ -58,9 +58,13 @@ Session::Session(Role role, SharedSessionConfig config, BufferPool& pool, Instan
     : core_(std::make_unique<SessionCore>(role, std::move(config), pool, now)) {}
 Session::~Session() = default;
 
-void Session::receive(std::span<const std::byte> bytes, Instant now) { core_->receive(bytes, now); }
+void Session::receive(std::span<const std::byte> bytes, Instant now,
+                      const std::shared_ptr<const void>* owner) {
+  core_->receive(bytes, now, owner);
+}
 void Session::receive_eof(Instant now) { core_->receive_eof(now); }
 const Event* Session::poll_event() { return core_->poll_event(); }
+std::shared_ptr<const void> Session::payload_owner() const { return core_->payload_owner(); }
 
 std::expected<std::uint32_t, SendError> Session::open_stream(StreamKind kind, std::uint8_t options,
                                                              const Outgoing& open,

@@ -60,6 +60,9 @@ struct Sent {
   bool waiting = false;
 };
 
+// Bytes. A payload of this size on is not copied where somebody keeps it: below, a copy is cheaper.
+inline constexpr std::size_t kSharedPayloadBytes = 16u << 10;
+
 // A message to send. Everything is copied before the call returns, unless it has an owner.
 struct Outgoing {
   std::span<const std::byte> metadata{};  // As MetadataWriter encodes it.
@@ -69,8 +72,9 @@ struct Outgoing {
   // Data of a stream that is passed on for a peer whose own credit bounds it: it may wait beyond
   // queued_bytes_max, up to its room in held_bytes_max, and what waits so is in nobody else's way.
   bool relayed = false;
-  // Keeps metadata and payload alive and unchanged: if they must wait, no copy is made, and whoever
-  // shares them bounds their memory. Of an event only.
+  // Keeps metadata and payload alive and unchanged, so that a long payload is not copied. If it
+  // must wait: that of an event is not copied either, and whoever shares it bounds its memory;
+  // data counts as if it were, and is copied where much that is relayed waits already.
   std::shared_ptr<const void> owner{};
 };
 
@@ -96,15 +100,20 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Gives the session what was read. `bytes` is borrowed until poll_event() returns nullptr.
+  // Gives the session what was read. `bytes` and `owner`, which keeps them if it is not null, are
+  // borrowed until poll_event() returns nullptr.
   // REQUIRES: poll_event() has returned nullptr since the last receive().
-  void receive(std::span<const std::byte> bytes, Instant now);
+  void receive(std::span<const std::byte> bytes, Instant now,
+               const std::shared_ptr<const void>* owner = nullptr);
   // The connection is gone (EOF or an I/O error). All that is outstanding ends in events, the last
   // of them EventType::closed.
   void receive_eof(Instant now);
   // The next event, or nullptr when all that was received is handled. The event and what it
   // borrows are valid until the next poll_event(). The session may be used meanwhile.
   const Event* poll_event();
+  // What keeps the payload of the last event, if it is long enough to be shared rather than copied
+  // and somebody does; else nullptr.
+  [[nodiscard]] std::shared_ptr<const void> payload_owner() const;
 
   // Opens a stream. `user` comes back in every event of the stream. The frame costs connection
   // credit only, so it never waits for stream credit.

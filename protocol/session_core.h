@@ -42,9 +42,11 @@ class SessionCore {
   SessionCore(const SessionCore&) = delete;
   SessionCore& operator=(const SessionCore&) = delete;
 
-  void receive(std::span<const std::byte> bytes, Instant now);
+  void receive(std::span<const std::byte> bytes, Instant now,
+               const std::shared_ptr<const void>* owner);
   void receive_eof(Instant now);
   const Event* poll_event();
+  [[nodiscard]] std::shared_ptr<const void> payload_owner() const;
 
   std::expected<std::uint32_t, SendError> open_stream(StreamKind kind, std::uint8_t options,
                                                       const Outgoing& open, std::uint64_t user);
@@ -102,6 +104,9 @@ class SessionCore {
   void forget_delivered();
   bool next_frame();
   bool frame_from_partial();
+  [[nodiscard]] bool may_flow(const FrameHeader& header) const;
+  bool begin_flow(const FrameHeader& header);
+  bool continue_flow();
   bool take_header(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header);
   bool dispatch(const FrameHeader& header, Body body);
   bool dispatch_connection(const FrameHeader& header, Body body);
@@ -201,6 +206,11 @@ class SessionCore {
   static void keep(WaitingMessage& message);
   [[gnu::always_inline]] inline void push_frame(Stream& stream, FrameHeader header, Body metadata,
                                                 Body payload);
+  [[gnu::noinline]] void push_shared_frame(Stream& stream, FrameHeader header, Body metadata,
+                                           Body payload, std::shared_ptr<const void> owner);
+  [[gnu::always_inline]] inline void charge_frame(Stream& stream, FrameHeader& header,
+                                                  Body metadata, Body payload);
+  [[gnu::always_inline]] inline void note_pushed(Stream& stream, const FrameHeader& header);
   [[gnu::always_inline]] inline std::uint16_t lane_of(const Stream& stream, std::uint8_t qos);
   [[nodiscard]] bool pump(std::uint32_t slot);
   [[nodiscard]] bool push_part(Stream& stream, std::uint32_t slot, WaitingMessage& message);
@@ -210,6 +220,7 @@ class SessionCore {
   [[gnu::noinline]] void queue_end(std::uint32_t slot, Body metadata);
   void end_if_answered(std::uint32_t slot);
   void drop_waiting(std::uint32_t slot, std::uint32_t correlation);
+  // Where the bytes of a waiting message count.
   [[nodiscard]] WaitingBytes& waiting_account(bool relayed, bool owned) {
     if (owned) return owned_bytes;
     return relayed ? relayed_bytes : waiting_bytes;
@@ -265,6 +276,9 @@ class SessionCore {
   std::vector<std::byte> partial_;
   bool partial_delivered_ = false;  // The frame in partial_ was handled; clear it.
   std::size_t skip_ = 0;            // Bytes of an ignorable frame still to come.
+  std::size_t flow_left_ = 0;       // Bytes still to come of a frame of data that is delivered as
+  FrameHeader flow_{};              // it comes; it has this header.
+  const std::shared_ptr<const void>* input_owner_ = nullptr;
   std::unique_ptr<Assembly> delivered_;
   Event event_;
   ControlBudget control_budget_;

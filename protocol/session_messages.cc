@@ -16,11 +16,11 @@ bool SessionCore::on_message(const FrameHeader& header, Body body, std::uint32_t
   }
   if (const auto code = charge(header, &stream)) return fail(*code, "credit overrun");
   if (stream.discarding) return false;
-  const auto cost = static_cast<std::uint32_t>(header.credit_bytes());
-  held += cost;
+  // Of a frame that flows the rest comes later: continue_flow().
+  held += header.credit_bytes();
   const Body metadata_bytes = body.first(header.metadata_bytes);
   message.payload = body.subspan(header.metadata_bytes);
-  message.cost = cost;
+  message.cost = static_cast<std::uint32_t>(kHeaderBytes + body.size());
   if (!metadata_bytes.empty()) {
     const auto parsed = parse_metadata(metadata_bytes, header.type, config.reader);
     if (!parsed && !is_unimplemented(parsed.error())) {
@@ -217,6 +217,7 @@ bool SessionCore::deliver(Incoming& message, std::uint32_t slot) {
       return true;
     default:
       event.more = header.more();
+      event.to_come = static_cast<std::uint32_t>(flow_left_);
       return true;
   }
 }

@@ -122,7 +122,7 @@ TEST(SessionPublish, messages_and_events_at_the_limit_are_put_together_whole) {
   const auto shared = std::make_shared<const std::string>(largest);
   const auto sent = pair.acceptor.session.send_event(
       subscribe, 1, {.payload = bytes_of(*shared), .owner = shared});
-  EXPECT_EQ(shared.use_count(), 2) << "no copy is made";
+  EXPECT_GT(shared.use_count(), 1) << "no copy is made";
   ASSERT_TRUE(sent);
   EXPECT_TRUE(sent->waiting);
   pair.run();

@@ -10,13 +10,17 @@ namespace valkyrie::protocol {
 
 namespace {
 
+// Bytes of payload that must have come of a frame to be handled before the rest has.
+constexpr std::size_t kFlowBytesMin = 4096;
+
 std::span<const std::byte, kHeaderBytes> header_of(std::span<const std::byte> bytes) {
   return std::span<const std::byte, kHeaderBytes>(bytes.data(), kHeaderBytes);
 }
 
 }  // namespace
 
-void SessionCore::receive(std::span<const std::byte> bytes, Instant now) {
+void SessionCore::receive(std::span<const std::byte> bytes, Instant now,
+                          const std::shared_ptr<const void>* owner) {
   VALKYRIE_ASSERT(input_.empty());
   now_ = now;
   if (state == State::closed || bytes.empty()) return;
@@ -24,6 +28,7 @@ void SessionCore::receive(std::span<const std::byte> bytes, Instant now) {
   ping_at_ = now;
   stats_.bytes_received += bytes.size();
   input_ = bytes;
+  input_owner_ = owner;
 }
 
 void SessionCore::receive_eof(Instant now) {
@@ -41,13 +46,21 @@ const Event* SessionCore::poll_event() {
       if (next_queued_event()) return &event_;
       attention_ = false;
     }
-    if (state == State::closed) {
-      input_ = {};
+    if (state == State::closed) input_ = {};
+    if (input_.empty()) {
+      input_owner_ = nullptr;
       return nullptr;
     }
-    if (input_.empty()) return nullptr;
     if (next_frame()) return &event_;
   }
+}
+
+std::shared_ptr<const void> SessionCore::payload_owner() const {
+  const bool is_input = !partial_delivered_ && delivered_ == nullptr;
+  if (input_owner_ == nullptr || !is_input || event_.payload.size() < kSharedPayloadBytes) {
+    return nullptr;
+  }
+  return *input_owner_;
 }
 
 // The bytes that the last event borrowed are not looked at any more.
@@ -65,6 +78,7 @@ bool SessionCore::next_frame() {
     input_ = input_.subspan(size);
     return false;
   }
+  if (flow_left_ > 0) return continue_flow();
   if (!partial_.empty()) return frame_from_partial();
   if (take_usual_call()) return true;
   if (input_.size() < kHeaderBytes) {
@@ -80,6 +94,7 @@ bool SessionCore::next_frame() {
   }
   const std::size_t size = kHeaderBytes + header.body_bytes;
   if (input_.size() < size) {
+    if (may_flow(header)) return begin_flow(header);
     partial_.assign(input_.begin(), input_.end());
     input_ = {};
     return false;
@@ -87,6 +102,39 @@ bool SessionCore::next_frame() {
   const Body body = input_.subspan(kHeaderBytes, header.body_bytes);
   input_ = input_.subspan(size);
   return dispatch(header, body);
+}
+
+// Whether the beginning of a frame at the front of the input, all there is of it, is worth handling
+// by itself: bulk is then never put together from pieces.
+bool SessionCore::may_flow(const FrameHeader& header) const {
+  return header.type == FrameType::stream_data && state == State::open && header.stream != 0 &&
+         input_.size() >= kHeaderBytes + header.metadata_bytes + kFlowBytesMin;
+}
+
+// Handles what has come of a frame of data as one that has MORE.
+bool SessionCore::begin_flow(const FrameHeader& header) {
+  const Body body = std::exchange(input_, {}).subspan(kHeaderBytes);
+  flow_ = header;
+  flow_left_ = header.body_bytes - body.size();
+  FrameHeader begun = header;
+  begun.flags |= kFlagMore;
+  return dispatch(begun, body);
+}
+
+// The credit of the whole frame was charged when it began.
+bool SessionCore::continue_flow() {
+  const Body payload = input_.first(std::min(flow_left_, input_.size()));
+  input_ = input_.subspan(payload.size());
+  flow_left_ -= payload.size();
+  const std::uint32_t slot = streams.find(flow_.stream);
+  if (slot == FlatIndex::kNone || streams[slot].over || streams[slot].discarding) return false;
+  FrameHeader header = flow_;
+  header.metadata_bytes = 0;
+  if (flow_left_ > 0) header.flags |= kFlagMore;
+  Incoming message{
+      .header = header, .payload = payload, .cost = static_cast<std::uint32_t>(payload.size())};
+  streams[slot].incomplete_payload += payload.size();
+  return on_data_fragment(message, slot);
 }
 
 // Completes the frame whose beginning came with an earlier read.

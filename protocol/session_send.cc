@@ -18,6 +18,10 @@ constexpr std::uint64_t kPartBytesMin = 1024;
 // What relayed data may fill of the output: calls shall find room beside it.
 constexpr std::uint64_t kRelayedShareOfOutput = 4;
 
+// Bytes of relayed data up to which what waits is kept where its owner has it. It shares memory
+// that is read into; a peer that stops taking data shall not keep much of that from others.
+constexpr std::uint64_t kSharedRelayedBytes = 512u << 10;
+
 }  // namespace
 
 void SessionCore::push_control(FrameType type, std::uint32_t stream, std::uint32_t correlation,
@@ -218,12 +222,18 @@ bool SessionCore::may_wait(const FrameHeader& header, const Outgoing& message) c
   return waiting_bytes.takes(header.qos, size, output.bytes(), config.limits.queued_bytes_max);
 }
 
-// Copies what a message is made of, which the owner may forget.
+// Copies what a message is made of, which the owner may forget. The output shares a long copy.
 void SessionCore::keep(WaitingMessage& message) {
-  message.bytes.reserve(message.metadata.size() + message.payload.size());
-  message.bytes.assign(message.metadata.begin(), message.metadata.end());
-  message.bytes.insert(message.bytes.end(), message.payload.begin(), message.payload.end());
-  const Body bytes(message.bytes);
+  std::vector<std::byte> copy;
+  copy.reserve(message.metadata.size() + message.payload.size());
+  copy.assign(message.metadata.begin(), message.metadata.end());
+  copy.insert(copy.end(), message.payload.begin(), message.payload.end());
+  Body bytes(copy);
+  if (message.payload.size() < kSharedPayloadBytes) {
+    message.bytes = std::move(copy);
+  } else {
+    message.owner = std::make_shared<const std::vector<std::byte>>(std::move(copy));
+  }
   message.payload = bytes.subspan(message.metadata.size());
   message.metadata = bytes.first(message.metadata.size());
 }
@@ -239,18 +249,38 @@ bool SessionCore::goes_at_once(const Stream& stream, std::uint8_t qos,
          queued + size <= output_max(qos, message.relayed);
 }
 
-void SessionCore::push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload) {
+void SessionCore::charge_frame(Stream& stream, FrameHeader& header, Body metadata, Body payload) {
   header.stream = stream.id;
   header.metadata_bytes = static_cast<std::uint16_t>(metadata.size());
   header.body_bytes = static_cast<std::uint32_t>(metadata.size() + payload.size());
   note_class(header.qos);
   stream.send_used += header.credit_bytes();
-  stream.last_ticket = output.push(lane_of(stream, header.qos), header, metadata, payload);
+}
+
+void SessionCore::note_pushed(Stream& stream, const FrameHeader& header) {
   stream.qos = header.qos;
   if (config.meter != nullptr) {
     config.meter->queued(output, static_cast<std::size_t>(qos_class(header.qos)),
                          header.credit_bytes(), stream.last_ticket);
   }
+}
+
+void SessionCore::push_frame(Stream& stream, FrameHeader header, Body metadata, Body payload) {
+  charge_frame(stream, header, metadata, payload);
+  stream.last_ticket = output.push(lane_of(stream, header.qos), header, metadata, payload);
+  note_pushed(stream, header);
+}
+
+// The same, with a payload that is not copied if it is long and somebody keeps it.
+void SessionCore::push_shared_frame(Stream& stream, FrameHeader header, Body metadata, Body payload,
+                                    std::shared_ptr<const void> owner) {
+  if (owner == nullptr || payload.size() < kSharedPayloadBytes) {
+    return push_frame(stream, header, metadata, payload);
+  }
+  charge_frame(stream, header, metadata, payload);
+  stream.last_ticket =
+      output.push_shared(lane_of(stream, header.qos), header, metadata, payload, std::move(owner));
+  note_pushed(stream, header);
 }
 
 // Queues a message, whole if credit and room allow it, else behind what waits on its stream.
@@ -260,7 +290,11 @@ std::expected<Sent, SendError> SessionCore::send_message(std::uint32_t slot,
                                                          std::uint32_t request) {
   Stream& stream = streams[slot];
   if (!goes_at_once(stream, header.qos, message)) return wait(slot, header, message);
-  push_frame(stream, header, message.metadata, message.payload);
+  if (message.owner != nullptr) {
+    push_shared_frame(stream, header, message.metadata, message.payload, message.owner);
+  } else {
+    push_frame(stream, header, message.metadata, message.payload);
+  }
   if (request != FlatIndex::kNone) {
     Request& asked = outgoing[request];
     asked.first = asked.last = stream.last_ticket;
@@ -278,7 +312,9 @@ std::expected<Sent, SendError> SessionCore::wait(std::uint32_t slot, const Frame
   auto waiting = std::make_unique<WaitingMessage>();
   waiting->metadata = message.metadata;
   waiting->payload = message.payload;
-  if (message.owner != nullptr) {
+  waiting->owned = header.type == FrameType::event && message.owner != nullptr;
+  WaitingBytes& account = waiting_account(message.relayed, waiting->owned);
+  if (message.owner != nullptr && (!message.relayed || account.total() <= kSharedRelayedBytes)) {
     waiting->owner = message.owner;
   } else {
     keep(*waiting);
@@ -291,7 +327,7 @@ std::expected<Sent, SendError> SessionCore::wait(std::uint32_t slot, const Frame
   waiting->qos = header.qos;
   waiting->more = header.more();
   waiting->relayed = message.relayed;
-  waiting_account(message.relayed, message.owner != nullptr).add(header.qos, body);
+  account.add(header.qos, body);
   WaitingMessage* const added = waiting.get();
   (stream.waiting ? stream.waiting_last->next : stream.waiting) = std::move(waiting);
   stream.waiting_last = added;
@@ -363,10 +399,10 @@ bool SessionCore::push_part(Stream& stream, std::uint32_t slot, WaitingMessage& 
     FrameHeader header{
         .type = message.type, .qos = message.qos, .correlation = message.correlation};
     if (!whole || message.more) header.flags = kFlagMore;
-    push_frame(stream, header, message.metadata.first(metadata),
-               message.payload.subspan(message.payload.size() - left, size));
+    const Body part = message.payload.subspan(message.payload.size() - left, size);
+    push_shared_frame(stream, header, message.metadata.first(metadata), part, message.owner);
     message.sent += metadata + size;
-    waiting_account(message.relayed, message.owner != nullptr).take(message.qos, metadata + size);
+    waiting_account(message.relayed, message.owned).take(message.qos, metadata + size);
     note_request(stream, message.correlation, stream.last_ticket, whole);
     if (whole) return true;
   }
@@ -404,7 +440,7 @@ void SessionCore::drop_waiting(std::uint32_t slot, std::uint32_t correlation) {
 void SessionCore::forget_waiting(Stream& stream) {
   while (stream.waiting) {
     const WaitingMessage& message = *stream.waiting;
-    waiting_account(message.relayed, message.owner != nullptr).take(message.qos, message.left());
+    waiting_account(message.relayed, message.owned).take(message.qos, message.left());
     stream.waiting = std::move(stream.waiting->next);
   }
   stream.waiting_last = nullptr;

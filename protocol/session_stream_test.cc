@@ -1,6 +1,7 @@
 // Streams of messages as a session sees them: every length, both half-closes, every way to end, and
 // what a peer must not do.
 #include <gtest/gtest.h>
+#include <memory>
 #include <string>
 
 #include "protocol/frame.h"
@@ -366,6 +367,135 @@ TEST(SessionStream, the_status_of_an_end_is_forgotten_once_it_has_gone) {
   ASSERT_TRUE(pair.acceptor.session.send_end(stream, *writer.finish()));
   pair.run();
   EXPECT_EQ(pair.acceptor.session.queued_bytes(), 0u);
+}
+
+// A frame of 60,000 bytes of data on a new stream, as the acceptor reads it.
+std::vector<std::byte> long_frame(Pair& pair, std::uint32_t& stream) {
+  pair.run();
+  stream = open(pair);
+  pair.run();
+  static_cast<void>(
+      pair.dialer.session.send_data(stream, {.payload = bytes_of(std::string(60'000, 'x'))}));
+  return pair.dialer.take_output(pair.now);
+}
+
+void read(Pair& pair, std::span<const std::byte> bytes) {
+  pair.acceptor.session.receive(bytes, pair.now);
+  pair.acceptor.poll();
+}
+
+TEST(SessionStream, what_has_come_of_a_long_frame_is_handed_out_and_costs_what_the_frame_does) {
+  Pair pair;
+  std::uint32_t stream = 0;
+  const auto bytes = long_frame(pair, stream);
+  ASSERT_EQ(bytes.size(), kHeaderBytes + 60'000);
+  read(pair, std::span(bytes).first(kHeaderBytes + 4095));
+  EXPECT_EQ(pair.acceptor.count(EventType::data), 0u) << "little is not worth an event";
+  read(pair, std::span(bytes).subspan(kHeaderBytes + 4095));
+  EXPECT_EQ(messages(pair.acceptor).at(0).size(), 60'000u);
+
+  Pair parted;
+  const auto again = long_frame(parted, stream);
+  const std::size_t cuts[] = {0, kHeaderBytes + 4096, 30'000, 30'001, again.size()};
+  for (std::size_t i = 1; i < std::size(cuts); ++i) {
+    read(parted, std::span(again).subspan(cuts[i - 1], cuts[i] - cuts[i - 1]));
+    const auto seen = parted.acceptor.all(EventType::data);
+    ASSERT_EQ(seen.size(), i);
+    EXPECT_EQ(seen.back().event.more, cuts[i] < again.size());
+    EXPECT_EQ(seen.back().event.to_come, again.size() - cuts[i]);
+  }
+  EXPECT_EQ(messages(parted.acceptor).at(0).size(), 60'000u);
+  EXPECT_EQ(parted.acceptor.session.held_bytes(), again.size());
+  for (const auto& seen : parted.acceptor.all(EventType::data)) {
+    parted.acceptor.session.consume(stream, seen.event.cost);
+  }
+  EXPECT_EQ(parted.acceptor.session.held_bytes(), 0u);
+}
+
+TEST(SessionStream, the_rest_of_a_long_frame_is_thrown_away_after_a_reset) {
+  Pair pair;
+  std::uint32_t stream = 0;
+  const auto bytes = long_frame(pair, stream);
+  read(pair, std::span(bytes).first(20'000));
+  pair.acceptor.session.reset(stream, CloseCode::cancelled);
+  read(pair, std::span(bytes).subspan(20'000));
+  EXPECT_EQ(pair.acceptor.count(EventType::data), 1u);
+  EXPECT_EQ(pair.acceptor.session.held_bytes(), 0u);
+  pair.run();
+  EXPECT_FALSE(pair.acceptor.session.closed());
+  const std::uint32_t other = open(pair);
+  ASSERT_TRUE(pair.dialer.session.send_data(other, {.payload = bytes_of("goes on")}));
+  pair.run();
+  EXPECT_EQ(pair.acceptor.all(EventType::data).back().payload, "goes on");
+}
+
+TEST(SessionStream, a_long_frame_beyond_the_credit_is_found_at_its_beginning) {
+  Pair pair;
+  pair.run();
+  const std::uint32_t stream = open(pair);
+  pair.run();
+  const auto most = frame(FrameType::stream_data, stream,
+                          std::string(kStreamCreditBytesDefault - kHeaderBytes, 'x'));
+  EXPECT_EQ(code_after(pair, {most.begin(), most.begin() + 10'000}), CloseCode::none);
+  Pair over;
+  over.run();
+  static_cast<void>(open(over));
+  over.run();
+  const auto more = frame(FrameType::stream_data, stream,
+                          std::string(kStreamCreditBytesDefault - kHeaderBytes + 1, 'x'));
+  EXPECT_EQ(code_after(over, {more.begin(), more.begin() + 10'000}), CloseCode::flow_control);
+}
+
+TEST(SessionStream, a_long_payload_may_be_kept_where_it_was_read_and_a_short_one_not) {
+  Pair pair;
+  std::uint32_t stream = 0;
+  std::vector<std::byte> bytes = long_frame(pair, stream);
+  const auto short_one = frame(FrameType::stream_data, stream, "short");
+  bytes.insert(bytes.end(), short_one.begin(), short_one.end());
+  const auto slab = std::make_shared<const std::vector<std::byte>>(bytes);
+  const std::shared_ptr<const void> keeper = slab;
+  std::vector<std::shared_ptr<const void>> kept;
+  pair.acceptor.on_event = [&](const Event&) {
+    kept.push_back(pair.acceptor.session.payload_owner());
+  };
+  pair.acceptor.session.receive(*slab, pair.now, &keeper);
+  pair.acceptor.poll();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0], keeper);
+  EXPECT_EQ(kept[1], nullptr);
+  EXPECT_EQ(pair.acceptor.session.payload_owner(), nullptr) << "all that was read is handled";
+}
+
+TEST(SessionStream, data_that_somebody_keeps_is_not_copied_even_while_it_waits) {
+  Pair pair;
+  consume_at_once(pair.acceptor);
+  pair.run();
+  const std::uint32_t stream = open(pair);
+  const auto text = std::make_shared<const std::string>(40'000, 'x');
+  for (int i = 0; i < 3; ++i) {
+    const auto sent =
+        pair.dialer.session.send_data(stream, {.payload = bytes_of(*text), .owner = text});
+    ASSERT_TRUE(sent);
+    EXPECT_EQ(sent->waiting, i > 0);
+  }
+  EXPECT_GE(text.use_count(), 4);
+  EXPECT_GE(pair.dialer.session.queued_bytes(), 120'000u) << "it counts as if it were copied";
+  pair.run();
+  EXPECT_EQ(text.use_count(), 1);
+  EXPECT_EQ(messages(pair.acceptor), std::vector<std::string>(3, *text));
+}
+
+TEST(SessionStream, what_is_relayed_is_copied_when_much_waits) {
+  Pair pair;
+  pair.run();
+  const std::uint32_t stream = open(pair);
+  const auto text = std::make_shared<const std::string>(60'000, 'x');
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(pair.dialer.session.send_data(
+        stream, {.payload = bytes_of(*text), .relayed = true, .owner = text}));
+  }
+  EXPECT_GT(text.use_count(), 4);
+  EXPECT_LT(text.use_count(), 20);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ struct WaitingMessage {
   bool more = false;       // The owner's message continues after this part.
   bool announced = false;  // The owner was told that it waits, and hears when it has gone.
   bool relayed = false;
+  bool owned = false;  // Whoever shares it bounds its memory.
 
   // Bytes that have not been sent.
   [[nodiscard]] std::size_t left() const { return metadata.size() + payload.size() - sent; }

@@ -101,9 +101,10 @@ std::expected<void, std::error_code> Connection::start() {
 
 void Connection::abort() { finish({.cause = CloseCause::aborted, .local = true}); }
 
-void Connection::on_bytes(std::span<const std::byte> bytes) {
+void Connection::on_bytes(std::span<const std::byte> bytes,
+                          const std::shared_ptr<const void>& keeper) {
   if (phase_ == Phase::door) bytes = pass_door(bytes);
-  feed(bytes);
+  feed(bytes, keeper);
 }
 
 // Returns what the session is to read, nothing while the door is undecided or when it is closed.
@@ -121,13 +122,13 @@ std::span<const std::byte> Connection::pass_door(std::span<const std::byte> byte
     return {};
   }
   phase_ = Phase::open;
-  feed(std::span(door_bytes_).first(held));
+  feed(std::span(door_bytes_).first(held), nullptr);
   return bytes;
 }
 
-void Connection::feed(std::span<const std::byte> bytes) {
+void Connection::feed(std::span<const std::byte> bytes, const std::shared_ptr<const void>& keeper) {
   if (phase_ == Phase::over || session_.closed() || bytes.empty()) return;
-  session_.receive(bytes, reactor_.now());
+  session_.receive(bytes, reactor_.now(), &keeper);
   const std::size_t events = hand_out_events();
   note_critical();
   socket_.expect_bulk(bytes.size() > events * kBulkMessageBytes);

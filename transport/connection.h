@@ -130,14 +130,15 @@ class Connection final : private StreamSink, private EndOfTurn {
     gone,       // on_closed() was called.
   };
 
-  void on_bytes(std::span<const std::byte> bytes) override;
+  void on_bytes(std::span<const std::byte> bytes,
+                const std::shared_ptr<const void>& keeper) override;
   void on_writable() override;
   void on_stream_end(std::error_code error) override;
   void on_end_of_turn() override;
   void on_timer();
 
   std::span<const std::byte> pass_door(std::span<const std::byte> bytes);
-  void feed(std::span<const std::byte> bytes);
+  void feed(std::span<const std::byte> bytes, const std::shared_ptr<const void>& keeper);
   std::size_t hand_out_events();
   void note_critical();
   void write_output();

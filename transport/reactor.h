@@ -21,6 +21,7 @@
 #include "protocol/constants.h"
 #include "protocol/time.h"
 #include "transport/clock.h"
+#include "transport/slab_pool.h"
 #include "transport/socket.h"
 #include "transport/task.h"
 #include "transport/timer_wheel.h"
@@ -172,6 +173,8 @@ class Reactor {
   // Room to gather output in, overwritten by the next that writes: clearing an array of their own
   // would cost writers more than most of what they gather.
   [[nodiscard]] std::span<std::span<const std::byte>> write_pieces() { return pieces_; }
+  // Memory for bulk, which its readers may keep.
+  [[nodiscard]] SlabPool& bulk_slabs() { return bulk_slabs_; }
 
  private:
   struct Watch {
@@ -205,6 +208,7 @@ class Reactor {
   EndOfTurn* flushing_ = nullptr;  // Of the round in progress.
   std::unique_ptr<std::byte[]> slab_;
   std::array<std::span<const std::byte>, kWritePiecesMax> pieces_;
+  SlabPool bulk_slabs_;
   std::vector<Task> running_;
 
   // Set before the reactor sleeps; whoever clears it owes the write to event_.

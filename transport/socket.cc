@@ -35,8 +35,10 @@ void Socket::close() {
 
 void bound_unsent(int fd, std::uint32_t bytes) {
   if (domain_of(fd) == AF_UNIX) {
-    // The kernel doubles the value to leave room for its own bookkeeping.
-    set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(bytes / 2));
+    // The kernel doubles the value, counts its bookkeeping too, and wakes a writer only when three
+    // quarters were read: so `bytes` is what waits on the average. Half of it costs two thirds of
+    // the throughput of bulk, as the two ends then run by turns.
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(bytes));
   } else {
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<int>(bytes));
   }

@@ -59,9 +59,6 @@ struct StreamOptions {
 // needed for correctness.
 void tune_stream(int fd, const StreamOptions& options);
 
-// Sets the bound on unsent bytes alone, also while the socket is in use.
-void bound_unsent(int fd, std::uint32_t bytes);
-
 // Sets the bound on unsent bytes alone, also of a socket in use.
 void bound_unsent(int fd, std::uint32_t bytes);
 

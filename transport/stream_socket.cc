@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <sys/socket.h>
+#include <utility>
 
 #include "protocol/assert.h"
 
@@ -39,10 +40,9 @@ void StreamSocket::end(std::error_code error) {
   sink_.on_stream_end(error);
 }
 
-void StreamSocket::set_blocked(bool blocked) {
-  if (blocked_ == blocked) return;
-  blocked_ = blocked;
-  reactor_.modify(socket_.fd(), blocked ? Interest::read_write : Interest::read);
+void StreamSocket::set_blocked() {
+  blocked_ = true;
+  if (!std::exchange(awaits_room_, true)) reactor_.modify(socket_.fd(), Interest::read_write);
 }
 
 void StreamSocket::set_critical(bool critical, std::uint32_t unsent_bytes) {
@@ -51,15 +51,18 @@ void StreamSocket::set_critical(bool critical, std::uint32_t unsent_bytes) {
 }
 
 void StreamSocket::catch_up() {
-  set_blocked(false);
+  blocked_ = false;
   read_available(/*until_end=*/true);
 }
 
+// Where one write in a row is cut short the next will be, too: so the reactor watches for room
+// until it reports some that nobody has waited for.
 void StreamSocket::on_ready(Ready ready) {
-  if (ready.writable && blocked_) {
-    set_blocked(false);
+  if (ready.writable && std::exchange(blocked_, false)) {
     sink_.on_writable();
     if (!is_open()) return;
+  } else if (ready.writable && std::exchange(awaits_room_, false)) {
+    reactor_.modify(socket_.fd(), Interest::read);
   }
   if (ready.readable || ready.hang_up || ready.error) {
     read_available(ready.hang_up || ready.error);
@@ -73,8 +76,10 @@ void StreamSocket::read_available(bool until_end) {
   const bool bulk = bulk_ && !critical;
   std::size_t room = bulk ? Reactor::kReceiveSlabBytes : kReadBytesBrisk;
   if (critical) room = bulk_ ? kReadBytesCritical : kReadBytesCriticalBrisk;
-  const std::span<std::byte> slab = reactor_.receive_slab().first(room);
   for (std::size_t taken = 0; taken < kReadBytesPerTurn;) {
+    const std::shared_ptr<std::byte> lent = bulk ? reactor_.bulk_slabs().take() : nullptr;
+    const std::span<std::byte> slab = lent != nullptr ? std::span(lent.get(), SlabPool::kSlabBytes)
+                                                      : reactor_.receive_slab().first(room);
     const ssize_t got = ::recv(socket_.fd(), slab.data(), slab.size(), 0);
     if (got == 0) return end({});
     if (got < 0) {
@@ -84,7 +89,7 @@ void StreamSocket::read_available(bool until_end) {
     }
     const auto size = static_cast<std::size_t>(got);
     taken += size;
-    sink_.on_bytes(slab.first(size));
+    sink_.on_bytes(slab.first(size), lent);
     if (!is_open()) return;
     if ((size < slab.size() || !bulk) && !until_end) return;
   }
@@ -112,7 +117,7 @@ std::expected<std::size_t, std::error_code> StreamSocket::write(
     return std::unexpected(std::error_code(errno, std::generic_category()));
   }
   const std::size_t taken = sent < 0 ? 0 : static_cast<std::size_t>(sent);
-  if (taken < total) set_blocked(true);
+  if (taken < total) set_blocked();
   return taken;
 }
 

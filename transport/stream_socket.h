@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <span>
 #include <sys/uio.h>
 #include <system_error>
@@ -17,8 +18,10 @@ namespace valkyrie::transport {
 // close() the socket in any of them, and must not destroy it in any of them.
 class StreamSink {
  public:
-  // Bytes in the order of the stream. Borrowed from the reactor's slab: gone after the return.
-  virtual void on_bytes(std::span<const std::byte> bytes) = 0;
+  // Bytes in the order of the stream. Gone after the return, unless somebody has taken a share of
+  // `keeper`; it is nullptr where nobody may keep them.
+  virtual void on_bytes(std::span<const std::byte> bytes,
+                        const std::shared_ptr<const void>& keeper) = 0;
   // The socket takes bytes again after write() took fewer than it was given.
   virtual void on_writable() = 0;
   // No more bytes will come: the peer ended its direction (`error` is empty) or the connection
@@ -63,7 +66,8 @@ class StreamSocket final : private ReadinessHandler {
   [[nodiscard]] std::expected<std::size_t, std::error_code> write(
       std::span<const std::span<const std::byte>> pieces);
 
-  // Whether what arrives is bulk: then each read takes what the slab holds. False at first.
+  // Whether what arrives is bulk: then each read takes what a slab holds, which may be kept. False
+  // at first.
   void expect_bulk(bool bulk) { bulk_ = bulk; }
 
   // Whether critical frames come and go: then it is served before others, and no more than
@@ -89,13 +93,14 @@ class StreamSocket final : private ReadinessHandler {
   void on_ready(Ready ready) override;
   void read_available(bool until_end);
   void end(std::error_code error);
-  void set_blocked(bool blocked);
+  void set_blocked();
 
   Reactor& reactor_;
   Socket socket_;
   StreamSink& sink_;
   bool watched_ = false;
   bool blocked_ = false;
+  bool awaits_room_ = false;  // The reactor watches for it: at least while blocked.
   bool bulk_ = false;
 };
 

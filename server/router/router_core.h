@@ -42,6 +42,9 @@ struct Message {
   Bytes payload;
 };
 
+// What keeps the payload of a message, which then need not be copied; nullptr: nobody does.
+using Keeper = std::shared_ptr<const void>;
+
 // The id with its tag, as `user` of a stream or `cookie` of a message.
 [[nodiscard]] constexpr std::uint64_t tagged(Tag tag, std::uint64_t id) {
   return static_cast<std::uint64_t>(tag) << Slab<Call>::kIdBits | id;
@@ -252,17 +255,18 @@ class RouterCore final : private LocalPort {
   // router_stream_ends.cc
   void on_end_event(StreamEnd& end, const Event& event);
   void finish(StreamEnd& end, const Event& event);
+  [[nodiscard]] Keeper keeper_of(const StreamEnd& end);
   void hold(StreamEnd& end, const Event& event);
   void on_instance_ended(StreamEnd& end);
   void pass_data(StreamEnd& from, const Message& message, std::uint8_t qos, bool more,
-                 std::uint32_t cost);
+                 std::uint32_t cost, Keeper keeper);
   void pass_end(StreamEnd& from, Bytes metadata);
   void pass_reset(StreamEnd& from, CloseCode code, std::string_view text);
   void pass_closed(StreamEnd& from);
   void give_back(const StreamEnd& end, std::uint32_t bytes);
   void pass_credit(StreamEnd& from, std::uint32_t bytes);
   [[nodiscard]] bool take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
-                               std::uint32_t cost);
+                               std::uint32_t cost, Keeper keeper);
   void take_end(StreamEnd& to, Bytes metadata);
   void take_reset(StreamEnd& to, CloseCode code, std::string_view text);
   void take_closed(StreamEnd& to);

@@ -96,7 +96,7 @@ bool RouterCore::send(std::uint64_t id, Bytes message, std::uint8_t qos) {
   ServiceEnd& local = *end->local;
   const auto cost = static_cast<std::uint32_t>(protocol::kHeaderBytes + message.size());
   local.unsent += cost;
-  pass_data(*end, {.metadata = {}, .payload = message}, qos, /*more=*/false, cost);
+  pass_data(*end, {.metadata = {}, .payload = message}, qos, /*more=*/false, cost, nullptr);
   if (local.unsent >= kLocalWindowBytes) local.stopped = true;
   return !local.stopped;
 }

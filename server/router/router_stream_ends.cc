@@ -15,7 +15,7 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
     case EventType::data:
       if (end.opening) return hold(end, event);
       return pass_data(end, {.metadata = onward(event.metadata), .payload = event.payload},
-                       reclassed(event.qos, end.qos_class), event.more, event.cost);
+                       reclassed(event.qos, end.qos_class), event.more, event.cost, keeper_of(end));
     case EventType::end:
       if (end.opening) return hold(end, event);
       // What is dropped of what waits has left.
@@ -34,6 +34,12 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
     default:
       return;
   }
+}
+
+// What keeps the payload of the event that the end's session is telling.
+Keeper RouterCore::keeper_of(const StreamEnd& end) {
+  const Connection* connection = connections_.find(end.connection);
+  return connection == nullptr ? nullptr : connection->session->payload_owner();
 }
 
 // Keeps what comes before the other end is there.
@@ -87,11 +93,12 @@ void RouterCore::finish(StreamEnd& end, const Event& event) {
 }
 
 void RouterCore::pass_data(StreamEnd& from, const Message& message, std::uint8_t qos, bool more,
-                           std::uint32_t cost) {
+                           std::uint32_t cost, Keeper keeper) {
   // Once the call is over, what its caller still sends is not looked at.
   if (from.other == 0) return give_back(from, cost);
   if (from.other_shard == config_.shard) {
-    if (!take_data(*ends_.find(from.other), message, qos, more, cost)) give_back(from, cost);
+    StreamEnd& to = *ends_.find(from.other);
+    if (!take_data(to, message, qos, more, cost, std::move(keeper))) give_back(from, cost);
     return;
   }
   ShardMessage data = letter(Type::stream_data, from.other);
@@ -105,7 +112,7 @@ void RouterCore::pass_data(StreamEnd& from, const Message& message, std::uint8_t
 
 // False if the bytes went nowhere: their sender gets its credit back.
 bool RouterCore::take_data(StreamEnd& to, const Message& message, std::uint8_t qos, bool more,
-                           std::uint32_t cost) {
+                           std::uint32_t cost, Keeper keeper) {
   if (to.kind == StreamEnd::Kind::service) {
     take_service_data(to, message.payload, qos, more, cost);
     return true;
@@ -118,7 +125,8 @@ bool RouterCore::take_data(StreamEnd& to, const Message& message, std::uint8_t q
                                        .payload = message.payload,
                                        .qos = qos,
                                        .cookie = tagged(Tag::stream, cost),
-                                       .relayed = true},
+                                       .relayed = true,
+                                       .owner = std::move(keeper)},
                                       more);
   if (sent) {
     to.mid_message = more;

@@ -193,7 +193,7 @@ void RouterCore::connect(StreamEnd& end, std::uint64_t other, std::uint32_t shar
       pass_end(end, piece.body.metadata());
     } else {
       pass_data(end, {.metadata = piece.body.metadata(), .payload = piece.body.payload()},
-                piece.qos, piece.more, piece.cost);
+                piece.qos, piece.more, piece.cost, nullptr);
     }
     reuse(std::move(piece.body));
   }
@@ -256,7 +256,7 @@ void RouterCore::on_stream_message(std::uint32_t from, ShardMessage& message) {
   switch (message.type) {
     case Type::stream_data:
       if (!take_data(*end, {.metadata = message.body.metadata(), .payload = payload}, message.qos,
-                     message.more, message.bytes)) {
+                     message.more, message.bytes, nullptr)) {
         owe(from, Type::stream_credit, message.lane, 0, message.bytes);
       }
       return;

@@ -15,6 +15,14 @@ struct TextBlock : detail::BytesBlock {
   std::string text;
 };
 
+struct SharedBlock : detail::BytesBlock {
+  explicit SharedBlock(std::shared_ptr<const void>&& shared) noexcept : keeper(std::move(shared)) {
+    free = [](detail::BytesBlock* block) noexcept { delete static_cast<SharedBlock*>(block); };
+  }
+
+  std::shared_ptr<const void> keeper;
+};
+
 }  // namespace
 
 Bytes Bytes::copy(BytesView bytes) {
@@ -34,6 +42,10 @@ Bytes Bytes::take(std::string&& text) {
   if (text.empty()) return {};
   auto* block = new TextBlock(std::move(text));
   return adopt(block, reinterpret_cast<const std::byte*>(block->text.data()), block->text.size());
+}
+
+Bytes Bytes::share(std::shared_ptr<const void> keeper, BytesView bytes) {
+  return adopt(new SharedBlock(std::move(keeper)), bytes.data(), bytes.size());
 }
 
 Bytes Bytes::slice(std::size_t offset, std::size_t size) const {

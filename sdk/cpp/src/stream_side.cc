@@ -76,8 +76,11 @@ void StreamSide::accept_write(Slot& slot) {
 // stream, of whose end the session may be about to speak.
 bool StreamSide::send(Slot& slot) {
   protocol::Session& session = link_->session();
-  const auto sent =
-      session.send_data(stream_, {.payload = BytesView(slot.payload).span(), .qos = qos_});
+  protocol::Outgoing data{.payload = BytesView(slot.payload).span(), .qos = qos_};
+  if (slot.payload.size() >= protocol::kSharedPayloadBytes) {
+    data.owner = std::make_shared<const Bytes>(slot.payload);
+  }
+  const auto sent = session.send_data(stream_, data);
   if (sent && !sent->waiting) {
     end_write(slot, {});
     return true;
@@ -89,7 +92,7 @@ bool StreamSide::send(Slot& slot) {
                            too_large_text(slot.payload.size(), bytes_max), Outcome::not_executed));
     return true;
   }
-  slot.payload = {};  // The session has its copy.
+  slot.payload = {};  // The session has its copy, or its share.
   waiting_.push_back(slot);
   return true;
 }
@@ -170,6 +173,7 @@ void StreamSide::deliver_end(Slot& slot) {
 void StreamSide::on_data(Link& link, const protocol::Event& event) {
   if (input_ended_) return link.session().consume(event.stream, event.cost);
   if (event.more || assembling_) {
+    assembly_.reserve(assembly_.size() + event.payload.size() + event.to_come);
     assembly_.append(BytesView(event.payload).text());
     assembling_ = event.more;
     withheld_ += event.cost;
@@ -177,7 +181,10 @@ void StreamSide::on_data(Link& link, const protocol::Event& event) {
     return on_message(Bytes::take(std::exchange(assembly_, std::string())),
                       std::exchange(withheld_, 0));
   }
-  on_message(Bytes::copy(event.payload), event.cost);
+  auto keeper = std::as_const(link).session().payload_owner();
+  on_message(keeper != nullptr ? Bytes::share(std::move(keeper), event.payload)
+                               : Bytes::copy(event.payload),
+             event.cost);
 }
 
 void StreamSide::on_message(Bytes message, std::uint32_t cost) {

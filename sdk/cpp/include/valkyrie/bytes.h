@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,6 +89,8 @@ class Bytes {
   [[nodiscard]] static Bytes copy(BytesView bytes);
   // Takes over the memory of `text`.
   [[nodiscard]] static Bytes take(std::string&& text);
+  // For the library: `bytes`, which `keeper` keeps.
+  [[nodiscard]] static Bytes share(std::shared_ptr<const void> keeper, BytesView bytes);
   // For the library: a slice of `block`, whose reference is handed over.
   [[nodiscard]] static Bytes adopt(detail::BytesBlock* block, const std::byte* data,
                                    std::size_t size) noexcept {
