@@ -1,0 +1,3 @@
+//! Holds BoringSSL together in one archive.
+
+pub use boring_sys;

@@ -1,0 +1,129 @@
+// A byte stream inside a Noise channel: preamble, handshake, records. Sans-IO: bytes in, bytes and
+// plain text out. Spec: docs/spec/noise.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "protocol/noise/cipher_state.h"
+#include "protocol/noise/handshake.h"
+#include "protocol/noise/suite.h"
+
+namespace valkyrie::protocol::noise {
+
+// Bytes of plain text that a record holds at most.
+inline constexpr std::size_t kRecordBytesMax = std::size_t{16} << 10;
+// Records of a direction after which its key changes.
+inline constexpr std::uint64_t kRekeyRecords = std::uint64_t{1} << 20;
+// Longest handshake message that a peer may send; all suites stay below it.
+inline constexpr std::size_t kHandshakeBytesMax = 2048;
+
+// Why a channel is over. It is over for good: close the connection.
+enum class ChannelError : std::uint8_t {
+  bad_preamble,     // Not a preamble of this version.
+  no_common_suite,  // Said by either side: nothing that one offers does the other take.
+  pq_required,      // Said by the acceptor: it takes hybrid suites only.
+  other_suite,      // The acceptor picked another than the first: dial again, see picked().
+  bad_length,       // A message or record of a length that none has.
+  not_authentic,    // A tag is wrong: altered, truncated, replayed, or meant for another key.
+  bad_key,          // A key that no honest peer sends.
+  used_up,          // A direction has no nonces left.
+};
+
+// The one word for an error in logs and close reasons.
+[[nodiscard]] std::string_view to_string(ChannelError error);
+
+// What a side brings. Spans and references are kept until the handshake is over.
+struct ChannelConfig {
+  HandshakeRole role = HandshakeRole::initiator;
+  std::span<const Suite> suites{};  // Those it takes, best first; a dialer's first is tried first.
+  const KeyPair& key;               // Its static key.
+  std::optional<PublicKey> peer{};  // Of a dialer: the acceptor's static key, for suites of XK.
+  Bytes psk{};                      // 32 bytes that both sides were given, or nothing.
+  Entropy& entropy;
+};
+
+// Takes the plain text that a channel opens.
+class PlainSink {
+ public:
+  // Bytes in the order of the stream, borrowed from what was received.
+  virtual void on_plain(std::span<std::byte> text) = 0;
+
+ protected:
+  ~PlainSink() = default;
+};
+
+// One side of a channel. What it wants to send collects in output(); the owner writes it and takes
+// it out. Not thread-safe.
+class Channel {
+ public:
+  // A dialer has its preamble and first message in output() at once.
+  // REQUIRES: suites is not empty; those of a dialer are all of XK if it has a peer, else of XX
+  explicit Channel(const ChannelConfig& config);
+  ~Channel();
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  // Takes bytes of the peer, which it may overwrite, and hands out the text of whole records.
+  // After an error nothing more may be received or sealed, but output() may hold a last word.
+  [[nodiscard]] std::expected<void, ChannelError> receive(std::span<std::byte> bytes,
+                                                          PlainSink& sink);
+  // Appends records of the text to output(). REQUIRES: open()
+  [[nodiscard]] std::expected<void, ChannelError> seal(
+      std::span<const std::span<const std::byte>> text);
+
+  // Bytes for the peer, which the owner takes out from the front once they are written.
+  [[nodiscard]] std::vector<std::byte>& output() { return output_; }
+  // Whether the handshake is over and records pass.
+  [[nodiscard]] bool open() const { return state_ == State::records; }
+  // The suite spoken; after ChannelError::other_suite the one to begin with.
+  [[nodiscard]] Suite picked() const { return picked_; }
+  // The peer's static key. REQUIRES: open()
+  [[nodiscard]] const PublicKey& peer() const { return peer_; }
+  // A hash of the handshake, equal on both sides. REQUIRES: open()
+  [[nodiscard]] const Hash& hash() const { return hash_; }
+
+ private:
+  enum class State : std::uint8_t { preamble, messages, records, failed };
+  // What lives only until the channel is open.
+  struct Opening;
+
+  std::expected<void, ChannelError> send_preamble();
+  std::expected<void, ChannelError> send_message(Bytes payload);
+  std::expected<void, ChannelError> take(std::span<std::byte>& bytes, PlainSink& sink);
+  std::expected<void, ChannelError> take_preamble(std::span<std::byte> preamble);
+  std::expected<void, ChannelError> take_offer(std::span<const std::byte> preamble);
+  std::expected<void, ChannelError> take_pick(std::span<const std::byte> preamble);
+  std::expected<void, ChannelError> take_message(std::span<std::byte> message);
+  std::expected<void, ChannelError> answer(std::span<std::byte> message);
+  std::expected<void, ChannelError> conclude(std::span<std::byte> message);
+  std::expected<void, ChannelError> take_record(std::span<std::byte> record, PlainSink& sink);
+  std::expected<void, ChannelError> take_kept(std::span<std::byte>& bytes, PlainSink& sink);
+  std::expected<void, ChannelError> take_unit(std::span<std::byte> unit, PlainSink& sink);
+  std::expected<std::size_t, ChannelError> size_of_next(Bytes bytes) const;
+  void refuse(ChannelError reason);
+  void begin(Suite suite, Bytes prologue);
+  void become_open();
+
+  std::unique_ptr<Opening> opening_;
+  std::optional<ChannelError> failure_;  // Of the first message, told by receive().
+  State state_ = State::preamble;
+  Suite picked_;
+  PublicKey peer_{};
+  Hash hash_{};
+  std::optional<CipherState> sending_;
+  std::optional<CipherState> receiving_;
+  std::uint64_t sealed_ = 0;  // Records of each direction so far.
+  std::uint64_t opened_ = 0;
+  std::vector<std::byte> partial_;  // The beginning of what is not whole yet.
+  std::vector<std::byte> output_;
+};
+
+}  // namespace valkyrie::protocol::noise
