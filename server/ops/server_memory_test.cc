@@ -9,14 +9,13 @@
 #include <sys/resource.h>
 #include <vector>
 
-#include "server/ops/testing/sanitized.h"
 #include "server/ops/testing/server_process.h"
 #include "server/ops/testing/test_client.h"
 
 namespace valkyrie::server {
 namespace {
 
-using testing::kSanitized;
+using testing::is_sanitized;
 using testing::RunningNode;
 using testing::TestClient;
 
@@ -32,7 +31,7 @@ std::size_t memory_of(pid_t process) {
 }
 
 TEST(Memory, of_an_idle_session_is_about_two_kilobytes) {
-  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator has sizes of its own";
+  if (is_sanitized()) GTEST_SKIP() << "a sanitizer's allocator has sizes of its own";
   constexpr std::size_t kBytesMax = 2 * 1024 + 256;  // The target is 2 KiB; heaps differ.
   rlimit limit{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "protocol/constants.h"
-#include "server/ops/testing/sanitized.h"
 #include "tests/e2e/json.h"
 #include "tests/e2e/subjects.h"
 
@@ -67,7 +66,7 @@ class SlowSubscriber : public ::testing::TestWithParam<int> {
       ASSERT_TRUE(quick.wait_count(i + 1));
     }
     const std::size_t after = resident_bytes(node.process.pid());
-    if (!server::testing::kSanitized) {
+    if (!server::testing::is_sanitized()) {
       EXPECT_LT(after, before + (24u << 20));
     }
     EXPECT_LE(node_count(*publisher, "event_bytes_queued"), protocol::kQueuedBytesDefault);

@@ -38,7 +38,7 @@ std::pair<Socket, Socket> make_pipe() {
                               const ProcessOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (options.in_fd >= 0) ::dup2(options.in_fd, STDIN_FILENO);
-  ::dup2(out, STDOUT_FILENO);
+  ::dup2(options.out_fd >= 0 ? options.out_fd : out, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
   if (options.keep_fd >= 0) ::dup2(options.keep_fd, 3);
   for (const auto& [name, value] : options.environment) {
@@ -57,6 +57,16 @@ std::pair<Socket, Socket> make_pipe() {
 }
 
 }  // namespace
+
+bool is_sanitized() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return true;
+#elif defined(__has_feature)
+  return __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+  return false;
+#endif
+}
 
 bool LineReader::fill() {
   pollfd ready{.fd = pipe_.fd(), .events = POLLIN, .revents = 0};

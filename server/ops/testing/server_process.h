@@ -17,6 +17,10 @@ namespace valkyrie::server::testing {
 // A safety net, not a measure: whatever takes longer has failed.
 inline constexpr int kPatienceMs = 60'000;
 
+// True where a sanitizer's allocator has sizes of its own, in the test and the programs alike:
+// memory is not to be measured then.
+[[nodiscard]] bool is_sanitized();
+
 // Lines that come out of one pipe.
 class LineReader {
  public:
@@ -44,6 +48,7 @@ struct ProcessOptions {
   std::uint64_t files_max = 0;  // RLIMIT_NOFILE, soft and hard; 0: as it is.
   int keep_fd = -1;             // Passed on as descriptor 3.
   int in_fd = -1;               // Becomes standard input; -1: as it is.
+  int out_fd = -1;              // Becomes standard output; -1: Process::out reads it.
 };
 
 // The process. Killed, and waited for, when this is destroyed.
