@@ -127,7 +127,15 @@ TEST(RegistryMessages, every_message_survives_the_round_trip) {
   expect_round_trip(ListServicesRequest{"hello"});
   expect_round_trip(ListServicesReply{{ServiceView{
       "hello.Greeter",
-      {InstanceView{"i1", "1.2", InstanceState::draining, 1, 2, 3, 4, 5, "unix", {}, {method}}}}}});
+      {InstanceView{"i1", "1.2", InstanceState::draining, 1, 2, 3, 4, 5, "unix", {}, {method}}},
+      {.deadline_ms = 100},
+      {.ok = 1,
+       .not_executed = 2,
+       .maybe_executed = 3,
+       .executed = 4,
+       .streams = 5,
+       .waiting = 6,
+       .latency = {{.up_to_ns = 1023, .count = 7}, {.up_to_ns = UINT64_MAX, .count = 3}}}}}});
   expect_round_trip(NodeInfoRequest{});
   expect_round_trip(NodeInfoReply{"n",
                                   "0.1",

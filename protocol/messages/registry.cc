@@ -160,10 +160,28 @@ void describe(A& a, Ref<A, ServicePolicyView> m) {
 }
 
 template <class A>
+void describe(A& a, Ref<A, LatencyBucket> m) {
+  a.number(1, m.up_to_ns);
+  a.number(2, m.count);
+}
+
+template <class A>
+void describe(A& a, Ref<A, ServiceStatsView> m) {
+  a.number(1, m.ok);
+  a.number(2, m.not_executed);
+  a.number(3, m.maybe_executed);
+  a.number(4, m.executed);
+  a.number(5, m.streams);
+  a.number(6, m.waiting);
+  a.messages(7, m.latency, kLatencyBucketsMax);
+}
+
+template <class A>
 void describe(A& a, Ref<A, ServiceView> m) {
   a.text(1, m.name, kRegistryNameBytesMax);
   a.messages(2, m.instances, kListedInstancesMax);
   a.message(3, m.policy);
+  a.message(4, m.stats);
 }
 
 template <class A>

@@ -39,6 +39,8 @@ inline constexpr std::uint32_t kInstanceConcurrencyMax = 65536;
 // Services and instances in one answer: beyond it the list is cut and a prefix is needed.
 inline constexpr std::size_t kListedServicesMax = 4096;
 inline constexpr std::size_t kListedInstancesMax = 4096;
+// Buckets of latency in one answer.
+inline constexpr std::size_t kLatencyBucketsMax = 1024;
 
 // The shape of a method. Values are part of the protocol: never renumber.
 enum class MethodKind : std::uint8_t { unary = 0, server_stream, client_stream, bidi };
@@ -160,11 +162,31 @@ struct ServicePolicyView {
   bool operator==(const ServicePolicyView&) const = default;
 };
 
+// Calls that took at most `up_to_ns`, and more than the bucket before; UINT64_MAX: any time.
+struct LatencyBucket {
+  std::uint64_t up_to_ns = 0;
+  std::uint64_t count = 0;
+  bool operator==(const LatencyBucket&) const = default;
+};
+
+// What callers of this node asked of a service since it has an instance.
+struct ServiceStatsView {
+  std::uint64_t ok = 0;            // Calls answered OK,
+  std::uint64_t not_executed = 0;  // and the others, by outcome.
+  std::uint64_t maybe_executed = 0;
+  std::uint64_t executed = 0;
+  std::uint64_t streams = 0;           // Opened.
+  std::uint32_t waiting = 0;           // Calls and streams, for room, now.
+  std::vector<LatencyBucket> latency;  // Of the calls; ascending, none of them empty.
+  bool operator==(const ServiceStatsView&) const = default;
+};
+
 // A service as lists show it.
 struct ServiceView {
   std::string name;
   std::vector<InstanceView> instances;
   ServicePolicyView policy;
+  ServiceStatsView stats;  // Not in watches.
   bool operator==(const ServiceView&) const = default;
 };
 

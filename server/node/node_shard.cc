@@ -9,7 +9,8 @@ NodeShard::NodeShard(const router::RouterConfig& config, const NodeIdentity& ide
       router_(config, outbox),
       node_(identity, gauges, router_) {
   if (shard_ == 0)
-    registry_ = std::make_unique<RegistryService>(router_, config.seed, config.rules);
+    registry_ =
+        std::make_unique<RegistryService>(router_, config.shards, config.seed, config.rules);
   add_service(NodeService::kInfo, &node_);
   add_service(RegistryService::kInfo, registry_.get());
 }

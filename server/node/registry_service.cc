@@ -31,9 +31,9 @@ std::string bad_body(messages::DecodeError error) {
 constinit const router::LocalServiceInfo RegistryService::kInfo{.name = messages::kRegistryService,
                                                                 .methods = kMethods};
 
-RegistryService::RegistryService(router::Router& router, std::uint64_t seed,
+RegistryService::RegistryService(router::Router& router, std::uint32_t shards, std::uint64_t seed,
                                  std::shared_ptr<const registry::ServiceRules> rules)
-    : router_(router), catalog_(std::move(rules)), random_(seed) {
+    : router_(router), catalog_(std::move(rules), shards), random_(seed) {
   router.observe(this);
 }
 

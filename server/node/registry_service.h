@@ -22,7 +22,7 @@ class RegistryService final : public router::LocalService, private router::Route
 
   // Becomes the observer of `router`, that of shard 0. `seed` names instances that do not name
   // themselves.
-  RegistryService(router::Router& router, std::uint64_t seed,
+  RegistryService(router::Router& router, std::uint32_t shards, std::uint64_t seed,
                   std::shared_ptr<const registry::ServiceRules> rules);
 
   void on_request(router::LocalCall call, const router::LocalRequest& request,

@@ -47,8 +47,9 @@ std::optional<Refusal> check_names(const messages::RegisterRequest& request) {
 
 }  // namespace
 
-Catalog::Catalog(std::shared_ptr<const ServiceRules> rules)
-    : rules_(rules != nullptr ? std::move(rules) : std::make_shared<const ServiceRules>()) {}
+Catalog::Catalog(std::shared_ptr<const ServiceRules> rules, std::uint32_t shards)
+    : rules_(rules != nullptr ? std::move(rules) : std::make_shared<const ServiceRules>()),
+      shards_(shards) {}
 
 InstanceState Catalog::Registration::state() const {
   if (draining) return InstanceState::draining;
@@ -140,7 +141,9 @@ std::expected<Registered, Refusal> Catalog::add(const messages::RegisterRequest&
       result.removed = remove(earlier->second.stream);
     }
   }
-  Registration& made = entry(info->service, now).instances[info->instance];
+  Entry& known = entry(info->service, now);
+  info->service_gauge = known.gauge;
+  Registration& made = known.instances[info->instance];
   made.stream = from.stream;
   made.weight = request.weight == 0 ? messages::kInstanceWeightDefault : request.weight;
   made.ready_since = now;
@@ -165,6 +168,7 @@ Catalog::Entry& Catalog::entry(const std::string& service, protocol::Instant now
   if (known != services_.end()) return known->second;
   Entry& made = services_[service];
   made.settings = rules_->settings_of(service);
+  made.gauge = std::make_shared<ServiceGauge>(shards_);
   made.judged = now;
   if (made.settings.ejection.success_gap > 0) ++compared_;
   deadline_.reset();

@@ -61,8 +61,9 @@ struct Registered {
 // All registrations of the node.
 class Catalog {
  public:
-  // `rules` say how each service is treated; without any, all are by default.
-  explicit Catalog(std::shared_ptr<const ServiceRules> rules = nullptr);
+  // `rules` say how each service is treated; without any, all are by default. Calls are counted on
+  // each of `shards`.
+  explicit Catalog(std::shared_ptr<const ServiceRules> rules = nullptr, std::uint32_t shards = 1);
 
   // Registers an instance; `random` names one that did not name itself. The same instance of the
   // same service supersedes the earlier one. Errors: invalid_argument (a name against the
@@ -124,6 +125,7 @@ class Catalog {
   using Instances = std::map<std::string, Registration, std::less<>>;
   struct Entry {
     ServiceSettings settings;
+    std::shared_ptr<ServiceGauge> gauge;
     Instances instances;
     protocol::Instant judged{};  // When success was last compared.
   };
@@ -150,6 +152,7 @@ class Catalog {
   static void compare(Entry& entry, protocol::Instant now, std::vector<RouteUpdate>& changes);
 
   std::shared_ptr<const ServiceRules> rules_;
+  std::uint32_t shards_;
   Entries services_;
   std::unordered_map<std::uint64_t, std::pair<std::string, std::string>> by_stream_;
   std::unordered_map<std::uint64_t, std::uint64_t> streams_;  // By instance id.

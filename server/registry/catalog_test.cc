@@ -108,6 +108,24 @@ TEST(Catalog, health_weight_and_drain_change_the_route_and_drain_is_final) {
   EXPECT_FALSE(catalog.update(2, {}, kNow).has_value());
 }
 
+TEST(Catalog, instances_of_a_service_share_its_counts_until_the_last_is_gone) {
+  Catalog catalog(nullptr, /*shards=*/2);
+  const auto one = catalog.add(greeter("one"), on_stream(1), 0, kNow);
+  const auto two = catalog.add(greeter("two"), on_stream(2), 0, kNow);
+  ASSERT_TRUE(one && two);
+  ASSERT_EQ(one->update.info->service_gauge, two->update.info->service_gauge);
+  for (const std::uint32_t shard : {0U, 1U}) {
+    one->update.info->service_gauge->of_shard(shard).note_call(
+        protocol::StatusCode::ok, protocol::Outcome::executed, std::chrono::microseconds(3));
+  }
+  EXPECT_EQ(catalog.list("", kNow).services[0].stats.ok, 2U);
+  ASSERT_TRUE(catalog.remove(1));
+  EXPECT_EQ(catalog.list("", kNow).services[0].stats.ok, 2U);
+  ASSERT_TRUE(catalog.remove(2));
+  ASSERT_TRUE(catalog.add(greeter("one"), on_stream(3), 0, kNow));
+  EXPECT_EQ(catalog.list("", kNow).services[0].stats.ok, 0U);
+}
+
 TEST(Catalog, lists_by_prefix_in_order_of_names) {
   Catalog catalog;
   ASSERT_TRUE(catalog.add(greeter("two"), on_stream(1), 0, kNow));

@@ -96,6 +96,7 @@ messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Ins
     messages::ServiceView& service = reply.services.emplace_back();
     service.name = at->first;
     service.policy = policy_of(at->second.settings);
+    service.stats = at->second.gauge->sum();
     for (const auto& [name, registration] : at->second.instances) {
       if (listed++ == messages::kListedInstancesMax) return reply;
       service.instances.push_back(view(registration, now));

@@ -10,6 +10,7 @@
 #include "protocol/constants.h"
 #include "protocol/messages/registry.h"
 #include "protocol/time.h"
+#include "server/registry/service_gauge.h"
 
 namespace valkyrie::registry {
 
@@ -42,8 +43,9 @@ struct InstanceInfo {
   std::string instance;           // Unique within the service.
   std::uint32_t concurrency = 0;  // Calls in flight it takes; 0: no limit.
   std::vector<messages::ServiceLabel> labels;
-  std::vector<messages::MethodInfo> methods;  // By name; empty: not declared, all are tried.
-  std::string peer;                           // Address, for people.
+  std::vector<messages::MethodInfo> methods;    // By name; empty: not declared, all are tried.
+  std::string peer;                             // Address, for people.
+  std::shared_ptr<ServiceGauge> service_gauge;  // Of its service; null: nothing is counted.
   protocol::Instant registered{};
   mutable InstanceGauge gauge{};
 };

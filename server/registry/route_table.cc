@@ -97,6 +97,7 @@ Instance* RouteTable::apply(const RouteUpdate& update) {
     VALKYRIE_ASSERT(is_new);
     instance.home = &entry(info.service);
     ++instance.home->references;
+    instance.home->count_in(info.service_gauge);
     instance.home->add(instance);
     if (Service* exact = find_service(versioned(info)); exact != nullptr && !info.version.empty()) {
       exact->add(instance);

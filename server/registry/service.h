@@ -4,12 +4,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/registry/balance.h"
+#include "server/registry/service_gauge.h"
 #include "server/registry/service_settings.h"
 
 namespace valkyrie::registry {
@@ -90,6 +93,18 @@ class Service {
   // versions differ.
   [[nodiscard]] bool is_mixed() const { return methods_differ_ || has_versions; }
 
+  // Of home(): where its calls are counted from now on; null: nowhere.
+  void count_in(std::shared_ptr<ServiceGauge> gauge) {
+    if (gauge == gauge_) return;
+    counts_ = nullptr;
+    gauge_ = std::move(gauge);
+  }
+  // Of home(): where shard `shard` counts its calls; nullptr: nowhere.
+  [[nodiscard]] ServiceCounts* counts(std::uint32_t shard) {
+    if (counts_ == nullptr && gauge_ != nullptr) counts_ = &gauge_->of_shard(shard);
+    return counts_;
+  }
+
   // Kept by RouteTable. Bindings, versions and instances that point here; the entry lives until
   // they are gone.
   std::uint32_t references = 0;
@@ -108,6 +123,8 @@ class Service {
   std::string place_;
   std::uint32_t limit_ = UINT32_MAX;
   Service* home_ = nullptr;
+  ServiceCounts* counts_ = nullptr;  // In gauge_, once there was something to count.
+  std::shared_ptr<ServiceGauge> gauge_;
   Balancer balancer_;
   std::vector<Instance*> all_;
   std::vector<Instance*> ready_;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "protocol/big_endian.h"
 #include "server/router/router_core.h"
 
 namespace valkyrie::router {
@@ -19,6 +20,14 @@ std::optional<std::uint64_t> affinity_of(const MetadataView& metadata) {
   const auto value = metadata.find(MetadataKey::affinity);
   if (!value) return std::nullopt;
   return registry::stable_hash({reinterpret_cast<const char*>(value->data()), value->size()});
+}
+
+// STATUS of an answer; OK if there is none. Of end-to-end entries it is the first.
+Status status_of(Bytes answer) {
+  if (answer.empty() || answer[0] != static_cast<std::byte>(MetadataKey::status)) return {};
+  const std::size_t bytes = protocol::load_big_endian<std::uint16_t>(answer.data() + 1);
+  const Bytes value = answer.subspan(protocol::kEntryHeaderBytes, bytes);
+  return protocol::decode_status(value).value_or(Status{});
 }
 
 // What a call is placed by, where its service goes by it.
@@ -144,6 +153,7 @@ void RouterCore::on_request(Binding& binding, const Event& event) {
   call.id = id;
   call.binding = &binding;
   call.correlation = event.correlation;
+  call.since = now_;
   call.request_cost = event.cost;
   call.qos = scheduled_qos(binding, event);
   call.key = key_of(binding, event.metadata);
@@ -337,6 +347,7 @@ void RouterCore::complete(Call& call, const Message& answer, const Debt& debt) {
     }
     waiting = sent && sent->waiting && !binding.over;
   }
+  count(call, answer.metadata);
   if (!waiting || debt.bytes == 0) {
     pay(debt);
     return forget(call);
@@ -346,6 +357,14 @@ void RouterCore::complete(Call& call, const Message& answer, const Debt& debt) {
   call.next = binding.unflushed;
   if (call.next != nullptr) call.next->previous = &call;
   binding.unflushed = &call;
+}
+
+// Counts a call that ends with this answer, for its service.
+void RouterCore::count(const Call& call, Bytes answer) {
+  registry::ServiceCounts* counts = call.binding->service->home().counts(config_.shard);
+  if (counts == nullptr) return;
+  const Status status = status_of(answer);
+  counts->note_call(status.code, status.outcome, now_ - call.since);
 }
 
 // An answer came from the instance or local service behind an upstream of this shard.

@@ -159,6 +159,7 @@ class RouterCore final : private LocalPort {
   bool offer(Call& call, registry::Instance* instance, const Message& message);
   void refuse(Call& call, registry::NoChoice why, std::string_view method);
   void answer_status(Call& call, const protocol::Status& status);
+  void count(const Call& call, Bytes answer);
   void complete(Call& call, const Message& answer, const Debt& debt);
   void answered(Call& call, const Message& answer, std::uint8_t qos, const Debt& debt);
   void forget(Call& call);
@@ -199,6 +200,7 @@ class RouterCore final : private LocalPort {
   void park(StreamEnd& end, registry::NoChoice why);
   [[nodiscard]] bool enqueue(registry::Service& service, Waiter& waiter, std::uint8_t qos,
                              bool waited);
+  void count_waiting(const WaitQueue& queue);
   void unpark(Waiter& waiter);
   void wake(registry::Service& service);
   void serve_all();

@@ -87,6 +87,7 @@ struct Call {
   Call* previous = nullptr;
   std::unique_ptr<Parked> parked;
   Debt debt;                          // While unflushed.
+  protocol::Instant since{};          // When it came, on the shard of its caller.
   std::uint64_t key = 0;              // What consistent_hash goes by.
   std::uint64_t origin_call = 0;      // Without binding: the id on the shard of the caller,
   std::uint32_t origin_shard = 0;     // which is this.

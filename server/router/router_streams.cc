@@ -24,6 +24,7 @@ void RouterCore::take_stream(ConnectionId id, const Event& event) {
   end.opening = std::make_unique<Opening>();
   Opening& opening = *end.opening;
   opening.service = &table_.refer(target);
+  if (auto* counts = opening.service->home().counts(config_.shard)) counts->note_stream();
   auto open = open_info(id, event, target);
   end.qos_class = class_by_rule(qos_rules(id, target), id, open->method, event.metadata);
   open->qos = reclassed(open->qos, end.qos_class);

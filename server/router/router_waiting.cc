@@ -73,7 +73,14 @@ bool RouterCore::enqueue(registry::Service& service, Waiter& waiter, std::uint8_
   } else {
     queue.push(waiter, qos);
   }
+  count_waiting(queue);
   return true;
+}
+
+void RouterCore::count_waiting(const WaitQueue& queue) {
+  if (registry::ServiceCounts* counts = queue.service->counts(config_.shard)) {
+    counts->set_waiting(queue.size());
+  }
 }
 
 // Takes something out of its queue.
@@ -81,6 +88,7 @@ void RouterCore::unpark(Waiter& waiter) {
   WaitQueue& queue = *queues_.find(waiter.queue);
   parked_.erase(waiter.expiry);
   queue.erase(waiter);
+  count_waiting(queue);
   if (queue.empty()) {
     queue.service->queue = 0;
     queues_.erase(waiter.queue);
