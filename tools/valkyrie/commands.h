@@ -18,6 +18,8 @@ void add_stream(CLI::App& app, Context& context);
 void add_serve(CLI::App& app, Context& context);
 // services ls|show|watch: what is registered at the node.
 void add_services(CLI::App& app, Context& context);
+// top: rates, latencies and queues of services, as they change.
+void add_top(CLI::App& app, Context& context);
 // ping: round trips to the node itself.
 void add_ping(CLI::App& app, Context& context);
 // bench call TARGET: rate and latency of a call.

@@ -70,19 +70,22 @@ std::expected<std::string, std::string> read_body(const std::string& argument) {
   return body;
 }
 
-void Table::print() const {
+std::vector<std::string> Table::lines() const {
   std::vector<std::size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
+  std::vector<std::string> lines;
   for (const auto& row : rows_) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      // No trailing blanks: the last column is as wide as it is.
-      line += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
-    }
-    fmt::print("{}\n", line);
+    std::string& line = lines.emplace_back();
+    for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    line.erase(line.find_last_not_of(' ') + 1);
   }
+  return lines;
+}
+
+void Table::print() const {
+  for (const std::string& line : lines()) fmt::print("{}\n", line);
 }
 
 std::string labels_text(const std::vector<std::pair<std::string, std::string>>& labels) {

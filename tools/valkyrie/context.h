@@ -62,7 +62,9 @@ class Table {
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
   // Adds a row. REQUIRES: as many cells as columns.
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  // Prints header and rows to standard output.
+  // Header and rows.
+  [[nodiscard]] std::vector<std::string> lines() const;
+  // Prints them to standard output.
   void print() const;
 
  private:

@@ -77,6 +77,8 @@ void Interrupt::wake() const {
   (void)!write(pipe_ends[1], &byte, 1);
 }
 
+int Interrupt::fd() const { return pipe_ends[0]; }
+
 bool Interrupt::requested() const { return interrupted != 0; }
 
 }  // namespace valkyrie::tools

@@ -20,6 +20,9 @@ class Interrupt {
   [[nodiscard]] bool wait() const;
   // Ends every wait() from now on. Any thread.
   void wake() const;
+  // Readable once a signal has come or wake() was called, to be polled beside others. Not to be
+  // read.
+  [[nodiscard]] int fd() const;
   // True once a signal has come.
   [[nodiscard]] bool requested() const;
 };

@@ -20,6 +20,7 @@ constexpr const char* kFooter =
     "  valkyrie pub sensors.kitchen 21.5\n"
     "  valkyrie sub 'sensors.>'\n"
     "  valkyrie services ls\n"
+    "  valkyrie top\n"
     "  valkyrie job run --label os=linux -- make test\n"
     "  valkyrie bench call valkyrie.Node/Echo --depth 512\n"
     "\n"
@@ -57,6 +58,7 @@ int run(int argc, char** argv) {
   add_pub(app, context);
   add_sub(app, context);
   add_services(app, context);
+  add_top(app, context);
   add_ping(app, context);
   add_bench(app, context);
   add_job(app, context);
