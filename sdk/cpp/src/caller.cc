@@ -148,20 +148,24 @@ void Caller::prepare(Slot& slot, Binding* binding, const CallOptions& options) {
   slot.binding = binding;
   set_repeats(slot, options);
   resolve(slot, options);
-  if (options.parent != nullptr) {
-    slot.parent = options.parent->incoming();
+  Incoming* const parent = options.parent == nullptr ? nullptr : options.parent->incoming();
+  // The calls made for one are kept in a list of its client's loop.
+  const bool is_far = parent != nullptr && &parent->core != &core_;
+  if (parent != nullptr && !is_far) {
+    slot.parent = parent;
     slot.parent->retain();
   }
-  const bool traced = slot.parent != nullptr && slot.parent->trace.has_value();
+  const bool traced = parent != nullptr && parent->trace.has_value();
   if (options.idempotency_key.empty() && options.metadata == nullptr && !traced &&
-      options.cancel == nullptr) {
+      options.cancel == nullptr && !is_far) {
     return;
   }
   slot.extras = std::make_unique<CallExtras>();
   slot.extras->idempotency_key = options.idempotency_key;
   if (options.metadata != nullptr) slot.extras->metadata = *options.metadata;
-  if (traced) slot.extras->trace = slot.parent->trace;
-  if (options.cancel != nullptr) slot.extras->stop = *options.cancel;
+  if (traced) slot.extras->trace = parent->trace;
+  if (options.cancel != nullptr) slot.extras->stops[0] = *options.cancel;
+  if (is_far) slot.extras->stops[1] = options.parent->cancel_token();
 }
 
 Slot& Caller::submit(Slot& slot, BytesView body) {
@@ -242,9 +246,12 @@ void Caller::begin(Slot& slot, BytesView body) {
       return;
     }
   }
-  if (slot.extras != nullptr && slot.extras->stop.stop_possible()) {
-    slot.extras->stop_callback.emplace(slot.extras->stop,
-                                       StopRequest{&core_, &slot, slot.generation});
+  if (slot.extras != nullptr) {
+    for (std::size_t i = 0; i < slot.extras->stops.size(); ++i) {
+      if (!slot.extras->stops[i].stop_possible()) continue;
+      slot.extras->stop_callbacks[i].emplace(slot.extras->stops[i],
+                                             StopRequest{&core_, &slot, slot.generation});
+    }
   }
   if (slot.time_limit <= Duration::zero()) {
     give_up(slot, Status(StatusCode::deadline_exceeded));

@@ -133,7 +133,13 @@ void Core::drop(Slot& slot) {
     });
     return;
   }
-  release_elsewhere(slot);
+  // A cancel() may be on its way to the loop, and the session may still have to speak of the slot:
+  // both are before this.
+  const bool posted = post([this, &slot] {
+    slot.hold.store(Hold::dropped, std::memory_order_relaxed);
+    release(slot);
+  });
+  if (!posted) release_elsewhere(slot);
 }
 
 void Core::cancel(Slot& slot) {

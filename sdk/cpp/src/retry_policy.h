@@ -1,5 +1,5 @@
 // When a call that failed, or has had no answer for long, is made again. Pure: no clock, no
-// randomness of its own, no threads; the simulator runs it too. Private to this folder.
+// randomness of its own, no threads. Not for applications.
 #pragma once
 
 #include <algorithm>

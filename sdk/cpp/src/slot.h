@@ -62,8 +62,9 @@ struct CallExtras {
   std::string idempotency_key;
   Metadata metadata;
   std::optional<std::array<std::byte, 25>> trace;
-  std::stop_token stop;
-  std::optional<std::stop_callback<StopRequest>> stop_callback;
+  // Of the caller, and of a parent of another client: the loop of that one tells when it is over.
+  std::array<std::stop_token, 2> stops;
+  std::array<std::optional<std::stop_callback<StopRequest>>, 2> stop_callbacks;
 
   CallExtras() = default;
   CallExtras(const CallExtras&) = delete;
@@ -108,7 +109,7 @@ struct Slot : Operation {
   std::uint32_t correlation = 0;
   Binding* binding = nullptr;
   Link* link = nullptr;
-  Incoming* parent = nullptr;  // A reference is held.
+  Incoming* parent = nullptr;  // Of the same client; a reference is held.
   Slot* primary = nullptr;     // Of a further attempt at a hedged call: the call, until it is over.
   Slot* hedges = nullptr;      // Of a hedged call: its further attempts that are out,
   Slot* next_hedge = nullptr;  // one after the other.

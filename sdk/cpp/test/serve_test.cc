@@ -5,6 +5,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
@@ -171,6 +172,56 @@ TEST_F(Serving, an_answer_may_come_from_any_thread_after_the_handler) {
   const Instance instance = serve(std::move(service));
   EXPECT_EQ(call("Later", "x").value().text(), "x");
   later.join();
+}
+
+// Each client has a loop of its own, and the other one a node of its own, which is not cut.
+TEST_F(Serving, a_call_for_a_call_of_another_client_is_given_up_with_it) {
+  test::FakeNode far;
+  Client other = Client::connect(far.url(), quiet()).value();
+  constexpr int kCalls = 50;
+  std::vector<test::Box<void>> begun(kCalls);
+  std::vector<test::Box<StatusCode>> ended(kCalls);
+  const auto begin = [&](IncomingCall& call, std::size_t i, Reply reply) {
+    other.call("fake.Node/Silent", {}, {.parent = &call})
+        .then([&done = ended[i], held = std::move(reply)](Result<Bytes> result) mutable {
+          done.set_value(result.error().code());
+          held.finish(result);
+        });
+    begun[i].set_value();
+  };
+  Service service("t.Service");
+  service.unary("Outer", [&begin](IncomingCall& call, BytesView body, Reply reply) {
+    begin(call, std::stoul(std::string(body.text())), std::move(reply));
+  });
+  const Instance instance = serve(std::move(service));
+  std::vector<Call<Bytes>> calls;
+  for (int i = 0; i < kCalls; ++i) {
+    calls.push_back(caller.call("t.Service/Outer", std::to_string(i), {.deadline = 1h}));
+  }
+  for (test::Box<void>& box : begun) box.get();
+  node.cut();
+  for (test::Box<StatusCode>& box : ended) EXPECT_EQ(box.get(), StatusCode::cancelled);
+  for (Call<Bytes>& call : calls) call.cancel();
+}
+
+TEST_F(Serving, a_call_may_be_cancelled_and_dropped_after_its_end) {
+  for (int i = 0; i < 100; ++i) {
+    Call<Bytes> call = caller.call("fake.Node/Silent", "x");
+    call.cancel();
+    call.cancel();
+  }
+  EXPECT_TRUE(caller.call("fake.Node/Echo", "x").wait().has_value());
+}
+
+TEST_F(Serving, a_call_for_a_call_of_another_client_has_no_more_time_than_that) {
+  Client other = Client::connect(node.url(), quiet()).value();
+  Service service("t.Service");
+  service.unary("Outer", [&other](IncomingCall& call, BytesView) {
+    return other.call("fake.Node/Remaining", {}, {.deadline = 1h, .parent = &call}).wait();
+  });
+  const Instance instance = serve(std::move(service));
+  const Result<Bytes> left = call("Outer", {}, {.deadline = 5s});
+  EXPECT_LE(std::stoll(std::string(left.value().text())), 5'000'000'000);
 }
 
 TEST_F(Serving, an_unknown_method_is_unimplemented_and_not_executed) {
