@@ -18,7 +18,10 @@ void Caller::on_response(Link& link, const protocol::Event& event) {
     core_.settle(slot);
   } else {
     Delivery delivery;
-    if (!event.metadata.empty()) delivery.status = status_of(event.metadata);
+    if (!event.metadata.empty()) {
+      delivery.status = status_of(event.metadata);
+      delivery.object = pairs_of(event.metadata);
+    }
     if (delivery.status.ok()) delivery.payload = event.payload;
     end_attempt(slot, delivery);
   }

@@ -37,6 +37,13 @@ std::stop_token IncomingCall::cancel_token() const {
 
 const Metadata& IncomingCall::metadata() const noexcept { return incoming_->metadata; }
 
+bool IncomingCall::add_metadata(std::string_view name, std::string_view value) {
+  const std::lock_guard lock(incoming_->mutex);
+  if (!incoming_->reply_metadata.add(name, value)) return false;
+  incoming_->has_reply_metadata.store(true, std::memory_order_release);
+  return true;
+}
+
 std::string_view IncomingCall::idempotency_key() const noexcept {
   return incoming_->idempotency_key;
 }
@@ -96,6 +103,15 @@ namespace detail {
 Incoming::Incoming(Core& its_core) : core(its_core) {}
 
 Incoming::~Incoming() = default;
+
+std::span<const std::byte> Incoming::answer_metadata(const Status& status, MetadataBuffer& buffer) {
+  if (!has_reply_metadata.load(std::memory_order_acquire)) {
+    if (status.ok()) return {};
+    return status_metadata(status, nullptr, buffer);
+  }
+  const std::lock_guard lock(mutex);
+  return status_metadata(status, &reply_metadata, buffer);
+}
 
 void Incoming::release() {
   // Alone, nobody can add a reference: no read-modify-write is needed.

@@ -8,10 +8,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 
 #include "protocol/time.h"
+#include "sdk/cpp/src/wire.h"
 #include "valkyrie/incoming_call.h"
 #include "valkyrie/metadata.h"
 
@@ -36,6 +38,9 @@ class Incoming {
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   // The last reference gives the object back to the server, on the loop.
   void release();
+  // Of its answer; empty for a success with nothing to say. Written to `buffer`. On the loop.
+  [[nodiscard]] std::span<const std::byte> answer_metadata(const Status& status,
+                                                           MetadataBuffer& buffer);
 
   Core& core;
   std::atomic<std::uint32_t> references{0};
@@ -52,6 +57,8 @@ class Incoming {
   std::atomic<bool> cancelled{false};
   std::mutex mutex;
   std::optional<std::stop_source> stop;  // Guarded by mutex; made when it is asked for.
+  Metadata reply_metadata;               // Guarded by mutex, and constant once there is an answer.
+  std::atomic<bool> has_reply_metadata{false};
 
   // Of whoever has the Reply.
   bool answered = false;

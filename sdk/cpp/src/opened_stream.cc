@@ -53,6 +53,11 @@ void OpenedStream::cancel() {
   });
 }
 
+Metadata OpenedStream::metadata() const {
+  const std::lock_guard lock(mutex_);
+  return end_metadata_;
+}
+
 void OpenedStream::let_go() {
   if (core_.on_loop()) return accept_let_go();
   if (!core_.post([this] { accept_let_go(); })) delete this;  // The loop's end has ended it.
@@ -117,6 +122,10 @@ bool OpenedStream::open() {
 void OpenedStream::on_end(Link& link, const protocol::Event& event) {
   if (over_) return;
   remote_ended_ = true;
+  if (const auto pairs = pairs_of(event.metadata)) {
+    const std::lock_guard lock(mutex_);
+    end_metadata_ = *pairs;
+  }
   end_input(status_of(event.metadata), /*drop_unread=*/false);
   const bool clear = abandon_output(status_);
   if (!clear) return link.session().reset(event.stream, protocol::CloseCode::cancelled);
@@ -194,5 +203,7 @@ StreamSide& side_of(OpenedStream& stream) noexcept { return stream; }
 void stream_finish(OpenedStream& stream) noexcept { stream.finish(); }
 
 void stream_cancel(OpenedStream& stream) noexcept { stream.cancel(); }
+
+Metadata stream_metadata(const OpenedStream& stream) { return stream.metadata(); }
 
 }  // namespace valkyrie::detail

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ class OpenedStream final : public StreamSide {
   // Any thread.
   void finish();
   void cancel();
+  [[nodiscard]] Metadata metadata() const;
   // The user's handle is gone.
   void let_go();
 
@@ -62,6 +64,8 @@ class OpenedStream final : public StreamSide {
   std::vector<std::stop_token> stops_;
   std::vector<std::unique_ptr<std::stop_callback<StreamStop>>> stop_callbacks_;
   transport::Timer timer_ = transport::Timer::calling<&OpenedStream::on_deadline>(this);
+  mutable std::mutex mutex_;
+  Metadata end_metadata_;  // Guarded by mutex_.
   bool remote_ended_ = false;
   bool bound_ = false;     // The session knows it.
   bool released_ = false;  // The user's handle is gone.

@@ -73,8 +73,7 @@ void ServedStream::finish(BytesView body, const Status& status) {
 }
 
 std::span<const std::byte> ServedStream::end_metadata(MetadataBuffer& buffer) {
-  if (end_status_.ok()) return {};
-  return status_metadata(end_status_, buffer);
+  return incoming_.answer_metadata(end_status_, buffer);
 }
 
 void ServedStream::on_over(Link& link, const protocol::Event& event) {

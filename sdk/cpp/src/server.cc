@@ -222,6 +222,9 @@ void Server::recycle(Incoming& incoming) {
   incoming.idempotency_key.clear();
   incoming.cancelled.store(false, std::memory_order_relaxed);
   incoming.stop.reset();
+  if (incoming.has_reply_metadata.exchange(false, std::memory_order_relaxed)) {
+    incoming.reply_metadata = {};
+  }
   incoming.next_free = std::exchange(free_, &incoming);
   --alive_;
 }
@@ -324,8 +327,7 @@ void Server::answer(Incoming& incoming, BytesView body, const Status& status) {
 // False: the session takes no more now.
 bool Server::send_answer(Incoming& incoming, BytesView body, const Status& status) {
   MetadataBuffer buffer;
-  std::span<const std::byte> metadata;
-  if (!status.ok()) metadata = status_metadata(status, buffer);
+  const std::span<const std::byte> metadata = incoming.answer_metadata(status, buffer);
   protocol::Session& session = incoming.link->session();
   auto sent =
       session.send_response(incoming.stream, incoming.correlation,
@@ -336,7 +338,7 @@ bool Server::send_answer(Incoming& incoming, BytesView body, const Status& statu
                            too_large_text(body.size(), session.peer().call_message_bytes_max));
     sent = session.send_response(
         incoming.stream, incoming.correlation,
-        {.metadata = status_metadata(too_large, buffer), .qos = incoming.qos});
+        {.metadata = status_metadata(too_large, nullptr, buffer), .qos = incoming.qos});
   }
   if (incoming.cost > 0) session.consume(incoming.stream, incoming.cost);
   close_call(incoming);

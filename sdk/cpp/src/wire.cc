@@ -19,15 +19,17 @@ EncodedMetadata finish(const protocol::MetadataWriter& writer) {
   return *written;
 }
 
+void write_pairs(protocol::MetadataWriter& writer, const Metadata& pairs) {
+  for (std::size_t at = 0; auto pair = pairs.next(at);) writer.pair(pair->name, pair->value);
+}
+
 // All of these have keys above those of deadlines, names and attempts.
 void write_extras(protocol::MetadataWriter& writer, const CallExtras& extras) {
   if (extras.trace) writer.put(protocol::MetadataKey::trace, std::span(*extras.trace));
   if (!extras.idempotency_key.empty()) {
     writer.put(protocol::MetadataKey::idempotency_key, extras.idempotency_key);
   }
-  for (std::size_t at = 0; auto pair = extras.metadata.next(at);) {
-    writer.pair(pair->name, pair->value);
-  }
+  write_pairs(writer, extras.metadata);
 }
 
 }  // namespace
@@ -74,20 +76,37 @@ EncodedMetadata request_metadata(const Slot& slot, protocol::Duration stream_dea
   return finish(writer);
 }
 
-std::span<const std::byte> status_metadata(const Status& status, MetadataBuffer& buffer) {
+std::span<const std::byte> status_metadata(const Status& status, const Metadata* pairs,
+                                           MetadataBuffer& buffer) {
   // Text that is not UTF-8 would make the whole answer illegal.
   const std::string_view text = protocol::is_utf8(status.message()) ? status.message() : "";
   const protocol::Status wire{.code = static_cast<protocol::StatusCode>(status.code()),
                               .outcome = static_cast<protocol::Outcome>(status.outcome()),
                               .text = protocol::fit_status_text(text)};
   protocol::MetadataWriter writer(buffer);
-  writer.status(wire);
-  const auto without_details = writer.finish();
+  if (!status.ok()) writer.status(wire);
+  auto written = writer.finish();
+  const auto keep = [&] {
+    if (const auto more = writer.finish()) written = more;
+  };
   if (!status.details().empty()) {
     writer.put(protocol::MetadataKey::status_detail, status.details().span());
-    if (const auto written = writer.finish()) return *written;
+    keep();
   }
-  return without_details ? *without_details : std::span<const std::byte>{};
+  if (pairs != nullptr) {
+    write_pairs(writer, *pairs);
+    keep();
+  }
+  return written ? *written : std::span<const std::byte>{};
+}
+
+std::shared_ptr<Metadata> pairs_of(const protocol::MetadataView& metadata) {
+  std::shared_ptr<Metadata> pairs;
+  metadata.for_each_pair([&pairs](std::string_view name, std::string_view value) {
+    if (pairs == nullptr) pairs = std::make_shared<Metadata>();
+    pairs->add_received(name, value);
+  });
+  return pairs;
 }
 
 Status status_of(const protocol::MetadataView& metadata) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,9 +46,13 @@ struct TargetParts {
 // Of a request: what differs from its stream's.
 [[nodiscard]] EncodedMetadata request_metadata(const Slot& slot, protocol::Duration stream_deadline,
                                                protocol::Instant now, MetadataBuffer& buffer);
-// Of a failed response, or of the END of a stream.
+// Of a response, or of the END of a stream; `pairs` may be nullptr. What is too long as a whole
+// goes without pairs, then without details.
 [[nodiscard]] std::span<const std::byte> status_metadata(const Status& status,
+                                                         const Metadata* pairs,
                                                          MetadataBuffer& buffer);
+// The pairs of a response or an END; nullptr: there are none.
+[[nodiscard]] std::shared_ptr<Metadata> pairs_of(const protocol::MetadataView& metadata);
 
 // What a response or an END says of how the call went.
 [[nodiscard]] Status status_of(const protocol::MetadataView& metadata);

@@ -174,6 +174,53 @@ TEST_F(Serving, an_answer_may_come_from_any_thread_after_the_handler) {
   later.join();
 }
 
+TEST_F(Serving, what_a_handler_sends_along_with_its_answer_reaches_the_caller) {
+  Service service("t.Service");
+  service.unary("Tell", [](IncomingCall& call, BytesView body, Reply reply) {
+    EXPECT_TRUE(call.add_metadata("cost", "3"));
+    EXPECT_TRUE(call.add_metadata("cost", "4"));
+    EXPECT_FALSE(call.add_metadata("valkyrie-cost", "5"));
+    if (body.empty()) return reply.fail(Status(StatusCode::not_found, "nothing"));
+    reply.send(body);
+  });
+  service.unary("Silent", [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+  const Instance instance = serve(std::move(service));
+  Call<Bytes> told = caller.call("t.Service/Tell", "x");
+  EXPECT_TRUE(told.metadata().empty());
+  EXPECT_EQ(std::move(told).wait().value().text(), "x");
+  EXPECT_EQ(told.metadata().get("cost"), "3");
+  EXPECT_EQ(told.metadata().size(), 2U);
+  Call<Bytes> failed = caller.call("t.Service/Tell", {});
+  EXPECT_EQ(std::move(failed).wait().error().message(), "nothing");
+  EXPECT_EQ(failed.metadata().get("cost"), "3");
+  Call<Bytes> silent = caller.call("t.Service/Silent", "x");
+  EXPECT_TRUE(std::move(silent).wait().has_value());
+  EXPECT_TRUE(silent.metadata().empty()) << "nothing is left of earlier calls";
+  test::Box<std::string> cost;
+  caller.call("t.Service/Tell", "x").then([&cost](Result<Bytes> reply, const Metadata& metadata) {
+    cost.set_value(std::string(reply ? metadata.get("cost").value_or("") : "failed"));
+  });
+  EXPECT_EQ(cost.get(), "3");
+}
+
+Task<Result<Bytes>> pass_on(Client& client) {
+  Call<Bytes> call = client.call("t.Service/Tell", "x");
+  const Result<Bytes> reply = co_await std::move(call);
+  if (!reply) co_return reply;
+  co_return Bytes::copy(call.metadata().get("cost").value_or("none"));
+}
+
+TEST_F(Serving, a_coroutine_sees_what_came_along_with_an_answer) {
+  Service service("t.Service");
+  service.unary("Tell", [](IncomingCall& call, BytesView) -> Result<Bytes> {
+    EXPECT_TRUE(call.add_metadata("cost", "3"));
+    return Bytes();
+  });
+  service.unary("Outer", [this](IncomingCall, Bytes) { return pass_on(caller); });
+  const Instance instance = serve(std::move(service));
+  EXPECT_EQ(call("Outer").value().text(), "3");
+}
+
 // Each client has a loop of its own, and the other one a node of its own, which is not cut.
 TEST_F(Serving, a_call_for_a_call_of_another_client_is_given_up_with_it) {
   test::FakeNode far;

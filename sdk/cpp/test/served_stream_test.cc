@@ -225,6 +225,28 @@ TEST_F(ServedStreams, the_handler_sees_deadline_metadata_and_caller) {
   EXPECT_EQ(rest(stream), (std::vector<std::string>{"right"}));
 }
 
+TEST_F(ServedStreams, what_a_handler_sends_along_with_the_end_reaches_the_caller) {
+  Service service("t.Service");
+  service.server_stream(
+      "Tell",
+      [](IncomingCall call, std::string ends, Writer<std::string> out) -> Task<Result<void>> {
+        const std::string row = "row";
+        const Result<void> written = co_await out.write(row);
+        if (!written) co_return written;
+        EXPECT_TRUE(call.add_metadata("rows", "1"));
+        if (ends == "badly") co_return fail(StatusCode::aborted, "no more");
+        co_return {};
+      });
+  const Instance instance = serve(std::move(service));
+  for (const std::string ends : {"well", "badly"}) {
+    auto stream = open("Tell");
+    ASSERT_TRUE(stream.write(ends).wait().has_value());
+    EXPECT_EQ(stream.read().wait().value(), "row");
+    EXPECT_EQ(stream.read().wait().has_value(), ends == "well");
+    EXPECT_EQ(stream.metadata().get("rows"), "1") << ends;
+  }
+}
+
 // A handler that says how its reading ended, and whether its token was stopped by then.
 struct Watched {
   test::Box<void> begun;

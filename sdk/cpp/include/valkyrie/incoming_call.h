@@ -52,6 +52,10 @@ class IncomingCall {
   [[nodiscard]] std::stop_token cancel_token() const;
   // What the caller sent along. Valid as long as this object.
   [[nodiscard]] const Metadata& metadata() const noexcept;
+  // Sends a pair along with the answer, of a stream with its end, whether it is a success or not.
+  // False if the pair breaks the rules of Metadata::add(). Without effect once the call is
+  // answered.
+  [[nodiscard]] bool add_metadata(std::string_view name, std::string_view value);
   // The caller's name for this call across repetitions; empty: none. Valid as long as this object.
   [[nodiscard]] std::string_view idempotency_key() const noexcept;
 

@@ -3,12 +3,14 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "valkyrie/detail/operation.h"
+#include "valkyrie/metadata.h"
 #include "valkyrie/status.h"
 
 namespace valkyrie {
@@ -21,11 +23,18 @@ using CompletionArgument =
     std::conditional_t<std::is_same_v<T, Bytes> && std::is_invocable_v<F&, Result<BytesView>>,
                        BytesView, T>;
 
-// Suspends a coroutine until the operation ends.
+// What came along with the end of a call; nullptr: nothing.
+[[nodiscard]] inline std::shared_ptr<const Metadata> metadata_of(const Delivery& delivery) {
+  return std::static_pointer_cast<const Metadata>(delivery.object);
+}
+
+// Suspends a coroutine until the operation ends; `metadata` is where that of a call goes.
 template <class T>
 class Awaiter {
  public:
-  explicit Awaiter(Operation* operation) noexcept : operation_(operation) {}
+  explicit Awaiter(Operation* operation,
+                   std::shared_ptr<const Metadata>* metadata = nullptr) noexcept
+      : operation_(operation), metadata_(metadata) {}
   Awaiter(const Awaiter&) = delete;
   Awaiter& operator=(const Awaiter&) = delete;
   ~Awaiter() {
@@ -41,6 +50,7 @@ class Awaiter {
       if (delivery == nullptr) return;
       Awaiter* self = *static_cast<Awaiter**>(closure);
       self->operation_ = nullptr;
+      if (self->metadata_ != nullptr) *self->metadata_ = metadata_of(*delivery);
       self->result_.emplace(Decode<T>::from(*delivery));
       self->waiting_.resume();
     };
@@ -50,6 +60,7 @@ class Awaiter {
 
  private:
   Operation* operation_;
+  std::shared_ptr<const Metadata>* metadata_;
   std::coroutine_handle<> waiting_;
   std::optional<Result<T>> result_;
 };
@@ -78,14 +89,7 @@ class [[nodiscard]] Pending {
   // Blocks until the end. On the client's loop, in a callback or a coroutine, this would wait for
   // ever: it aborts and names the handler; use co_await or then() there.
   [[nodiscard]] Result<T> wait() && {
-    detail::Gate gate(*operation_);
-    std::optional<Result<T>> ended;
-    std::move(*this).then([&gate, &ended](Result<T> result) {
-      ended.emplace(std::move(result));
-      gate.open();
-    });
-    gate.wait();
-    return std::move(*ended);
+    return std::move(*this).wait_with([](const detail::Delivery&) {});
   }
 
   // Calls `done(Result<T>)` once, later, on the loop, which must not be blocked. For T = Bytes a
@@ -98,23 +102,13 @@ class [[nodiscard]] Pending {
     using Value = detail::CompletionArgument<T, Closure>;
     static_assert(std::is_invocable_v<Closure&, Result<Value>>,
                   "the closure must take the result of the operation");
-    static_assert(sizeof(Closure) <= detail::kClosureBytesMax,
-                  "capture at most 48 bytes: a pointer to what is larger");
-    static_assert(alignof(Closure) <= alignof(std::max_align_t));
-    detail::Operation& operation = *std::exchange(operation_, nullptr);
-    new (static_cast<void*>(operation.closure)) Closure(std::forward<F>(done));
-    operation.run = [](void* memory, detail::Delivery* delivery) noexcept {
-      auto* closure = static_cast<Closure*>(memory);
-      if (delivery != nullptr) (*closure)(detail::Decode<Value>::from(*delivery));
-      closure->~Closure();
-    };
-    detail::attach(operation);
+    std::move(*this).on_end([done = std::forward<F>(done)](detail::Delivery& delivery) mutable {
+      done(detail::Decode<Value>::from(delivery));
+    });
   }
 
   // Suspends the coroutine until the end; resumes it on the loop with the Result<T>.
-  [[nodiscard]] auto operator co_await() && noexcept {
-    return detail::Awaiter<T>(std::exchange(operation_, nullptr));
-  }
+  [[nodiscard]] auto operator co_await() && noexcept { return detail::Awaiter<T>(take()); }
 
   // Lets the operation go on; its end interests nobody.
   void detach() && noexcept { detail::detach(*std::exchange(operation_, nullptr)); }
@@ -122,6 +116,37 @@ class [[nodiscard]] Pending {
  protected:
   // The operation; nullptr once it was taken.
   [[nodiscard]] detail::Operation* operation() const noexcept { return operation_; }
+  // Takes it: nothing else may be done with this any more.
+  [[nodiscard]] detail::Operation* take() noexcept { return std::exchange(operation_, nullptr); }
+  // As then(), with what is delivered.
+  template <class F>
+  void on_end(F&& done) && {
+    using Closure = std::remove_cvref_t<F>;
+    static_assert(sizeof(Closure) <= detail::kClosureBytesMax,
+                  "capture at most 48 bytes: a pointer to what is larger");
+    static_assert(alignof(Closure) <= alignof(std::max_align_t));
+    detail::Operation& operation = *take();
+    new (static_cast<void*>(operation.closure)) Closure(std::forward<F>(done));
+    operation.run = [](void* memory, detail::Delivery* delivery) noexcept {
+      auto* closure = static_cast<Closure*>(memory);
+      if (delivery != nullptr) (*closure)(*delivery);
+      closure->~Closure();
+    };
+    detail::attach(operation);
+  }
+  // As wait(); `see` is called with what is delivered.
+  template <class See>
+  [[nodiscard]] Result<T> wait_with(See see) && {
+    detail::Gate gate(*operation_);
+    std::optional<Result<T>> ended;
+    std::move(*this).on_end([&gate, &ended, &see](detail::Delivery& delivery) {
+      see(delivery);
+      ended.emplace(detail::Decode<T>::from(delivery));
+      gate.open();
+    });
+    gate.wait();
+    return std::move(*ended);
+  }
 
  private:
   void abandon() noexcept {
@@ -141,6 +166,40 @@ class [[nodiscard]] Call : public Pending<T> {
   // and says by its outcome what is known. No effect on a call that is over. Any thread.
   // REQUIRES: the result was not taken yet.
   void cancel() noexcept { detail::cancel(*this->operation()); }
+
+  // As Pending::wait().
+  [[nodiscard]] Result<T> wait() && {
+    return std::move(*this).wait_with(
+        [this](const detail::Delivery& delivery) { metadata_ = detail::metadata_of(delivery); });
+  }
+  // As Pending::then(); a `done` that takes a `const Metadata&` beside the result gets that of the
+  // answer, borrowed until it returns.
+  template <class F>
+  void then(F&& done) && {
+    using Closure = std::remove_cvref_t<F>;
+    if constexpr (std::is_invocable_v<Closure&, Result<T>, const Metadata&>) {
+      std::move(*this).on_end([done = std::forward<F>(done)](detail::Delivery& delivery) mutable {
+        const auto metadata = detail::metadata_of(delivery);
+        done(detail::Decode<T>::from(delivery), metadata == nullptr ? Metadata() : *metadata);
+      });
+    } else {
+      std::move(static_cast<Pending<T>&>(*this)).then(std::forward<F>(done));
+    }
+  }
+  // As that of Pending. For metadata() the call has to be a variable.
+  [[nodiscard]] auto operator co_await() && noexcept {
+    return detail::Awaiter<T>(this->take(), &metadata_);
+  }
+
+  // What the service has sent along with its answer, or its failure. Empty before the result was
+  // taken by wait() or co_await. Valid until this object is changed.
+  [[nodiscard]] const Metadata& metadata() const noexcept {
+    static const Metadata none;
+    return metadata_ == nullptr ? none : *metadata_;
+  }
+
+ private:
+  std::shared_ptr<const Metadata> metadata_;
 };
 
 }  // namespace valkyrie

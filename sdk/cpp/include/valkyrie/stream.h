@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "valkyrie/bytes.h"
+#include "valkyrie/metadata.h"
 #include "valkyrie/pending.h"
 #include "valkyrie/status.h"
 
@@ -52,6 +53,7 @@ using StreamHandle = std::unique_ptr<OpenedStream, StreamRelease>;
 [[nodiscard]] StreamSide& side_of(OpenedStream& stream) noexcept;
 void stream_finish(OpenedStream& stream) noexcept;
 void stream_cancel(OpenedStream& stream) noexcept;
+[[nodiscard]] Metadata stream_metadata(const OpenedStream& stream);
 
 // What a Reader and a Writer hold on to: a share of the call.
 class Incoming;
@@ -106,6 +108,8 @@ class Stream {
   void finish() { detail::stream_finish(*stream_); }
   // Ends both directions now; what is not sent is dropped. Idempotent.
   void cancel() { detail::stream_cancel(*stream_); }
+  // What the service has sent along with its end of the call. Empty before read() has told of it.
+  [[nodiscard]] Metadata metadata() const { return detail::stream_metadata(*stream_); }
 
  private:
   detail::StreamHandle stream_;

@@ -24,7 +24,7 @@ struct Delivery {
   Bytes owned;                   // Non-empty if the payload is shared already.
   bool end = false;              // Of a read: the stream is at its clean end.
   std::uint64_t number = 0;      // Of a receipt: the level. Of a publication: what was missed.
-  std::shared_ptr<void> object;  // What a registration gives.
+  std::shared_ptr<void> object;  // What a registration gives. Of a call: const Metadata, or null.
 };
 
 // One operation in progress, in a slot of its client's slab.
