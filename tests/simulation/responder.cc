@@ -26,6 +26,7 @@ void Responder::serve(std::string service, std::string instance, std::uint32_t c
   request.service = service;
   request.instance = instance;
   request.concurrency = concurrency;
+  request.labels = {{"zone", number() % 2 == 0 ? "near" : "far"}};
   around_.trace.line(now(), "{}: registers {} as {}", number(), instance, service);
   static_cast<void>(send_message(stream, messages::encode(messages::RegisterMessage(request))));
   registrations_[stream] = {.service = std::move(service), .instance = std::move(instance)};

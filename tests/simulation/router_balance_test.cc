@@ -45,6 +45,54 @@ TEST(RouterBalance, round_robin_goes_round) {
   for (const auto& peer : peers) EXPECT_EQ(peer->served, 10U);
 }
 
+// Whole rounds of one shard's callers are even; those of two may begin at the same instance.
+TEST(RouterBalance, round_robin_is_met_on_each_shard) {
+  constexpr std::uint32_t kShards = 3;
+  VirtualNetwork network(1, kShards, {}, balanced_by(Balance::round_robin));
+  const auto peers = serve_greeter(network, 4);
+  std::vector<std::size_t> before(peers.size());
+  for (std::uint32_t shard = 0; shard < kShards; ++shard) {
+    Peer client(network, shard);
+    for (int i = 0; i < 40; ++i) client.call(kGreeter, "M", "x");
+    network.run();
+    for (std::size_t i = 0; i < peers.size(); ++i) {
+      EXPECT_EQ(peers[i]->served - before[i], 10U) << "of shard " << shard;
+      before[i] = peers[i]->served;
+    }
+  }
+  for (std::uint32_t shard = 0; shard < kShards; ++shard) {
+    Peer client(network, shard);
+    client.call(kGreeter, "M", "x");
+    network.run();
+  }
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    EXPECT_LE(peers[i]->served - before[i], kShards) << "never off by more than one for each shard";
+  }
+}
+
+// The instances are all of shard 0, which alone knows how many calls they have.
+TEST(RouterBalance, a_hot_key_is_bounded_among_the_calls_of_each_shard) {
+  constexpr std::uint32_t kShards = 3;
+  VirtualNetwork network(1, kShards, {}, balanced_by(Balance::consistent_hash));
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 4; ++i) {
+    peers.push_back(std::make_unique<Peer>(network, 0));
+    peers.back()->serve(kGreeter, "i" + std::to_string(i));
+    peers.back()->hold = true;
+  }
+  network.run();
+  std::vector<std::size_t> before(peers.size());
+  for (std::uint32_t shard = 1; shard < kShards; ++shard) {
+    Peer client(network, shard);
+    for (int i = 0; i < 40; ++i) client.call(kGreeter, "M", "x", {.affinity = "hot"});
+    network.run();
+    for (std::size_t i = 0; i < peers.size(); ++i) {
+      EXPECT_LE(peers[i]->served - before[i], 13U) << "a quarter above the average of 10";
+      before[i] = peers[i]->served;
+    }
+  }
+}
+
 TEST(RouterBalance, calls_of_one_affinity_meet_at_one_instance_from_every_shard) {
   VirtualNetwork network(1, 3, {}, balanced_by(Balance::consistent_hash));
   const auto peers = serve_greeter(network, 5);

@@ -1,7 +1,9 @@
 // Instances whose calls fail get none for a while.
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/simulation/virtual_peer.h"
 
@@ -98,6 +100,61 @@ TEST(RouterEjection, who_is_out_comes_back_when_no_other_is_left) {
   EXPECT_EQ(world.view("bad").state, InstanceState::ready);
   world.call(1);
   EXPECT_EQ(world.client.answers.back().code, StatusCode::internal) << "a bad one is one";
+}
+
+// Five instances on two shards, of which `bad` fail each fourth call.
+struct Comparison {
+  Comparison(int bad, std::uint32_t share_max)
+      : network(1, 2, {}, treated(share_max)), client(network, 0) {
+    for (int i = 0; i < 5; ++i) {
+      peers.push_back(std::make_unique<Peer>(network, static_cast<std::uint32_t>(i) % 2));
+      peers.back()->serve(kGreeter, "i" + std::to_string(i));
+      peers.back()->fails_each = i < bad ? 4 : 0;
+    }
+    network.run();
+  }
+  static router::RouterConfig treated(std::uint32_t share_max) {
+    auto rules = std::make_shared<registry::ServiceRules>();
+    rules->add(registry::kDefaultsPattern, [share_max](registry::ServiceSettings& settings) {
+      settings.balance = messages::Balance::round_robin;
+      settings.ejection = {.failures = 0,
+                           .success_gap = 10,
+                           .calls_min = 20,
+                           .interval = 10s,
+                           .time = 1h,
+                           .share_max = share_max};
+    });
+    return {.rules = std::move(rules)};
+  }
+  std::ptrdiff_t out_after(int calls) {
+    for (int i = 0; i < calls; ++i) {
+      client.call(kGreeter, "M", "x");
+      network.run();
+    }
+    network.advance(10s);
+    const auto list = network.shard(0).registry().catalog().list("", network.now);
+    return std::ranges::count(list.services.at(0).instances, InstanceState::ejected,
+                              &messages::InstanceView::state);
+  }
+
+  VirtualNetwork network;
+  std::vector<std::unique_ptr<Peer>> peers;
+  Peer client;
+};
+
+TEST(RouterEjection, who_fails_more_often_than_the_others_is_out_though_never_twice_in_a_row) {
+  Comparison world(/*bad=*/1, /*share_max=*/50);
+  EXPECT_EQ(world.out_after(50), 0) << "ten calls each are too few to compare";
+  EXPECT_EQ(world.out_after(200), 1);
+  const std::size_t served = world.peers[0]->served;
+  world.out_after(40);
+  EXPECT_EQ(world.peers[0]->served, served);
+}
+
+TEST(RouterEjection, no_more_are_out_than_the_share_that_may_be) {
+  EXPECT_EQ(Comparison(/*bad=*/2, /*share_max=*/100).out_after(200), 2);
+  EXPECT_EQ(Comparison(/*bad=*/2, /*share_max=*/20).out_after(200), 1) << "one of five";
+  EXPECT_EQ(Comparison(/*bad=*/2, /*share_max=*/19).out_after(200), 0);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Calls that wait at the node because every instance of their service is busy.
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
@@ -254,6 +255,27 @@ TEST(RouterLimit, is_shared_out_between_the_shards) {
   for (int i = 0; i < 10; ++i) client.call(kGreeter, "M", "x");
   network.run();
   EXPECT_EQ(service.served, 2U);
+}
+
+TEST(RouterQueueShards, each_shard_has_a_queue_of_its_own_length) {
+  constexpr std::uint32_t kShards = 3;
+  VirtualNetwork network(
+      1, kShards, {}, treated([](registry::ServiceSettings& settings) { settings.queue_max = 2; }));
+  Peer service(network, 1);
+  service.serve(kGreeter, "one", /*concurrency=*/1);
+  service.hold = true;
+  Peer first(network, 1);
+  network.run();
+  first.call(kGreeter, "M", "x");
+  network.run();
+  for (std::uint32_t shard = 0; shard < kShards; ++shard) {
+    Peer client(network, shard);
+    for (int i = 0; i < 3; ++i) client.call(kGreeter, "M", "x");
+    network.run();
+    EXPECT_EQ(network.router_of(shard).census().waiting, 2U);
+    EXPECT_EQ(std::ranges::count(client.answers, StatusCode::resource_exhausted, &Answer::code), 1);
+    network.cut(client.wire);
+  }
 }
 
 // The instance is of shard 1; callers of all three wait for it.

@@ -111,8 +111,10 @@ class Peer final : public Program {
   void reply(const Incoming& request, std::string_view payload) {
     std::array<std::byte, 64> buffer;
     protocol::MetadataWriter writer(buffer);
-    if (answer_code != protocol::StatusCode::ok) {
-      writer.status({.code = answer_code, .outcome = protocol::Outcome::executed, .text = {}});
+    protocol::StatusCode code = answer_code;
+    if (fails_each != 0 && ++replied % fails_each == 0) code = protocol::StatusCode::internal;
+    if (code != protocol::StatusCode::ok) {
+      writer.status({.code = code, .outcome = protocol::Outcome::executed, .text = {}});
     }
     static_cast<void>(
         wire.near.send_response(request.stream, request.correlation,
@@ -131,13 +133,15 @@ class Peer final : public Program {
   std::vector<std::string> instances;  // Names the registry confirmed.
   std::vector<Answer> registrations_ended;
   std::vector<std::string> payloads;  // Of all requests that came.
-  std::size_t served = 0;             // Requests that came.
+  std::size_t served = 0;             // Requests that came,
+  std::size_t replied = 0;            // answers that were given.
   std::size_t cancels = 0;            // And were given up,
   std::size_t abandoned = 0;
   protocol::StatusCode answer_code = protocol::StatusCode::ok;  // Of its answers.
-  bool hold = false;    // Keep requests instead of echoing them.
-  bool consume = true;  // Return credit for what came.
-  bool closed = false;  // The session is over.
+  std::size_t fails_each = 0;  // With it, each so many-th answer is INTERNAL instead.
+  bool hold = false;           // Keep requests instead of echoing them.
+  bool consume = true;         // Return credit for what came.
+  bool closed = false;         // The session is over.
   protocol::CloseCode close_code = protocol::CloseCode::none;
 
  private:

@@ -68,12 +68,22 @@ std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t se
   rules->add("world.*", [in_flight_max = random() % 3 == 0 ? 1 + random() % 20 : 0,
                          failures = static_cast<std::uint32_t>(random() % 4),
                          queue_max = random() % 2 == 0 ? random() % 20 : kQueueAmple,
+                         success_gap = random() % 2 == 0 ? 1 + random() % 50 : 0,
+                         locality = std::string(random() % 2 == 0 ? "zone" : ""),
                          probe = draw_probe(random)](registry::ServiceSettings& settings) {
     settings.in_flight_max = static_cast<std::uint32_t>(in_flight_max);
+    settings.locality = locality;
     settings.queue_max = static_cast<std::uint32_t>(queue_max);
     settings.probe = probe;
-    settings.ejection = {.failures = failures, .time = 1s, .time_max = 4s, .share_max = 100};
+    settings.ejection = {.failures = failures,
+                         .success_gap = static_cast<std::uint32_t>(success_gap),
+                         .calls_min = 3,
+                         .interval = 1s,
+                         .time = 1s,
+                         .time_max = 4s,
+                         .share_max = 100};
   });
+  rules->set_node_label("zone", "near");
   return rules;
 }
 

@@ -94,7 +94,7 @@ void print_policy(const messages::ServicePolicyView& policy) {
              policy.locality.empty() ? "none" : policy.locality,
              policy.slow_start_ms == 0 ? "none" : milliseconds(policy.slow_start_ms));
   fmt::print(
-      "  in flight at most {}  queue {}  deadline {}\n",
+      "  in flight at most {}  queue {} on each shard  deadline {}\n",
       policy.in_flight_max == 0 ? "what instances take" : fmt::to_string(policy.in_flight_max),
       policy.queue_max, milliseconds(policy.deadline_ms));
   print_ejection(policy);
