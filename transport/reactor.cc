@@ -74,7 +74,8 @@ void EndOfTurn::unlink() {
   link_ = nullptr;
 }
 
-std::expected<std::unique_ptr<Reactor>, std::error_code> Reactor::create(Clock clock) {
+std::expected<std::unique_ptr<Reactor>, std::error_code> Reactor::create(
+    Clock clock, std::shared_ptr<SkippedTime> skipped) {
   Socket epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return std::unexpected(last_error());
   Socket event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -83,18 +84,27 @@ std::expected<std::unique_ptr<Reactor>, std::error_code> Reactor::create(Clock c
   if (::epoll_ctl(epoll.fd(), EPOLL_CTL_ADD, event.fd(), &watch) != 0) {
     return std::unexpected(last_error());
   }
-  return std::unique_ptr<Reactor>(new Reactor(clock, std::move(epoll), std::move(event)));
+  return std::unique_ptr<Reactor>(
+      new Reactor(clock, std::move(skipped), std::move(epoll), std::move(event)));
 }
 
-Reactor::Reactor(Clock clock, Socket epoll, Socket event)
+Reactor::Reactor(Clock clock, std::shared_ptr<SkippedTime> skipped, Socket epoll, Socket event)
     : clock_(clock),
+      skipped_(std::move(skipped)),
       epoll_(std::move(epoll)),
       event_(std::move(event)),
-      now_(clock()),
+      now_(clock_now()),
       timers_(now_),
-      slab_(std::make_unique_for_overwrite<std::byte[]>(kReceiveSlabBytes)) {}
+      slab_(std::make_unique_for_overwrite<std::byte[]>(kReceiveSlabBytes)) {
+  if (skipped_ != nullptr) skipped_->attach(*this);
+}
+
+void Reactor::leave_skipped_time() {
+  if (skipped_ != nullptr) skipped_->detach(*this);
+}
 
 Reactor::~Reactor() {
+  leave_skipped_time();
   while (dirty_ != nullptr) dirty_->unlink();
 }
 
@@ -136,7 +146,7 @@ protocol::Duration Reactor::prepare_wait() {
   if (work_waiting()) return protocol::Duration::zero();
   const auto expiry = timers_.next_expiry();
   if (!expiry) return protocol::Duration{-1};
-  return std::max(*expiry - clock_(), protocol::Duration::zero());
+  return std::max(*expiry - clock_now(), protocol::Duration::zero());
 }
 
 void Reactor::turn(protocol::Duration max_wait) {
@@ -151,7 +161,7 @@ void Reactor::turn(protocol::Duration max_wait) {
                                  epoll_timeout(wait));
   sleeping_.store(false, std::memory_order_relaxed);
   VALKYRIE_ASSERT(count >= 0 || errno == EINTR);
-  now_ = clock_();
+  now_ = clock_now();
   run_posted();
   for (std::size_t i = 0; i < inboxes_.size(); ++i) inboxes_[i]->drain();
   dispatch(std::span(events).first(static_cast<std::size_t>(std::max(count, 0))));

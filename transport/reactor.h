@@ -21,6 +21,7 @@
 #include "protocol/constants.h"
 #include "protocol/time.h"
 #include "transport/clock.h"
+#include "transport/skipped_time.h"
 #include "transport/slab_pool.h"
 #include "transport/socket.h"
 #include "transport/task.h"
@@ -109,9 +110,10 @@ class Reactor {
   // What one write can gather.
   static constexpr std::size_t kWritePiecesMax = 64;
 
-  // Fails when the process or the system is out of descriptors or memory.
+  // Fails when the process or the system is out of descriptors or memory. With `skipped` the
+  // reactor goes by `clock` and what is skipped on top.
   [[nodiscard]] static std::expected<std::unique_ptr<Reactor>, std::error_code> create(
-      Clock clock = monotonic_now);
+      Clock clock = monotonic_now, std::shared_ptr<SkippedTime> skipped = nullptr);
   ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
@@ -167,6 +169,13 @@ class Reactor {
   [[nodiscard]] TimerWheel& timers() { return timers_; }
   // The time at which this turn began to work. REQUIRES: the reactor's thread.
   [[nodiscard]] protocol::Instant now() const { return now_; }
+  // What its clock says in this moment. Any thread.
+  [[nodiscard]] protocol::Instant clock_now() const {
+    return skipped_ == nullptr ? clock_() : clock_() + skipped_->total();
+  }
+  // Nobody turns it any more: SkippedTime::settle() is not to wait for it. REQUIRES: the reactor's
+  // thread, which makes one more turn.
+  void leave_skipped_time();
   // Memory to read into, overwritten by the next handler that reads: no idle connection owns a
   // buffer.
   [[nodiscard]] std::span<std::byte> receive_slab() { return {slab_.get(), kReceiveSlabBytes}; }
@@ -186,7 +195,7 @@ class Reactor {
     bool deferred = false;  // In deferred_.
   };
 
-  Reactor(Clock clock, Socket epoll, Socket event);
+  Reactor(Clock clock, std::shared_ptr<SkippedTime> skipped, Socket epoll, Socket event);
 
   [[nodiscard]] bool work_waiting() const;
   void dispatch(std::span<const epoll_event> events);
@@ -196,6 +205,7 @@ class Reactor {
   void run_end_of_turn();
 
   const Clock clock_;
+  const std::shared_ptr<SkippedTime> skipped_;
   Socket epoll_;
   Socket event_;  // eventfd, edge-triggered: it is never read, each write is an edge.
   protocol::Instant now_;

@@ -111,7 +111,7 @@ void Node::describe() {
 
 std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
   for (std::uint32_t index = 0; index < options_.shards; ++index) {
-    auto reactor = transport::Reactor::create();
+    auto reactor = transport::Reactor::create(transport::monotonic_now, options_.skipped_time);
     if (!reactor) {
       return std::unexpected(
           fmt::format("cannot start shard {}: {}; use fewer --shards or raise "

@@ -16,6 +16,7 @@
 #include "server/ops/qos_setting_text.h"
 #include "server/registry/service_settings.h"
 #include "transport/address.h"
+#include "transport/skipped_time.h"
 
 namespace valkyrie::server {
 
@@ -49,6 +50,7 @@ struct ServerOptions {
   std::shared_ptr<const registry::ServiceRules> rules;                       // Never null.
   std::shared_ptr<const QosSettings> qos = std::make_shared<QosSettings>();  // Never null.
   std::optional<int> ready_fd;
+  std::shared_ptr<transport::SkippedTime> skipped_time;  // For tests; null: none is.
   bool check = false;
   bool print_doors = false;
 };

@@ -1,5 +1,6 @@
 #include "valkyrie/testing/node.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -13,7 +14,9 @@
 
 #include "protocol/assert.h"
 #include "server/ops/node.h"
+#include "server/ops/service_setting_text.h"
 #include "transport/address.h"
+#include "transport/skipped_time.h"
 
 namespace valkyrie::testing {
 namespace {
@@ -37,13 +40,24 @@ class LogSink final : public spdlog::sinks::base_sink<std::mutex> {
   const std::function<void(std::string_view)> log_;
 };
 
-server::ServerOptions server_options(const NodeOptions& options, const std::string& url) {
+// Steps in which time is skipped: less than the interval of keepalives, each with rounds enough for
+// a PING and its PONG.
+constexpr Duration kStep = std::chrono::seconds{10};
+constexpr int kRoundsEach = 2;
+
+server::ServerOptions server_options(const NodeOptions& options, const std::string& url,
+                                     std::shared_ptr<transport::SkippedTime> skipped_time) {
   server::ServerOptions made;
+  made.skipped_time = std::move(skipped_time);
+  auto rules = std::make_shared<registry::ServiceRules>();
+  for (const auto& [path, value] : options.settings) {
+    VALKYRIE_ASSERT(server::apply_setting(path, value, *rules).has_value());
+  }
   const auto address = transport::parse_address(url);
   VALKYRIE_ASSERT(address.has_value());
   made.listen = {*address};
   made.shards = options.shards;
-  made.rules = std::make_shared<const registry::ServiceRules>();
+  made.rules = std::move(rules);
   return made;
 }
 
@@ -59,7 +73,7 @@ class Node::Running {
           return generator();
         }),
         shards_(options.shards) {
-    auto started = server::Node::start(server_options(options, url_),
+    auto started = server::Node::start(server_options(options, url_, node_time_),
                                        server::ephemeral_state(random_), random_, *log_);
     VALKYRIE_ASSERT(started.has_value());
     node_ = std::move(*started);
@@ -102,13 +116,38 @@ class Node::Running {
     node_->drain(grace);
   }
 
+  void advance(Duration by) {
+    for (Duration left = by; left > Duration::zero(); left -= kStep) {
+      node_time_->skip(std::min(left, kStep));
+      client_time_->skip(std::min(left, kStep));
+      for (int round = 0; round < kRoundsEach; ++round) {
+        if (!stalled()) node_time_->settle();
+        client_time_->settle();
+      }
+    }
+  }
+
+  [[nodiscard]] const std::shared_ptr<transport::SkippedTime>& client_time() const {
+    return client_time_;
+  }
+
  private:
+  [[nodiscard]] bool stalled() {
+    const std::lock_guard lock(mutex_);
+    return stalled_;
+  }
+
   void assert_running() {
     const std::lock_guard lock(mutex_);
     VALKYRIE_ASSERT(!stalled_);
   }
 
   const std::string url_;
+  // The same, but that one of them stands still while the node does.
+  const std::shared_ptr<transport::SkippedTime> node_time_ =
+      std::make_shared<transport::SkippedTime>();
+  const std::shared_ptr<transport::SkippedTime> client_time_ =
+      std::make_shared<transport::SkippedTime>();
   const std::shared_ptr<spdlog::logger> log_;
   const server::RandomSource random_;
   const std::size_t shards_;
@@ -134,6 +173,7 @@ Result<Client> Node::connect() const {
 }
 
 Result<Client> Node::connect(ClientOptions options) const {
+  options.skipped_time = running_->client_time();
   return Client::connect(url(), std::move(options));
 }
 
@@ -142,6 +182,8 @@ void Node::cut() { running_->cut(); }
 void Node::stall() { running_->stall(); }
 
 void Node::resume() { running_->resume(); }
+
+void Node::advance(Duration by) { running_->advance(by); }
 
 void Node::drain(Duration grace) { running_->drain(grace); }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace valkyrie::testing {
 namespace {
@@ -104,6 +105,51 @@ TEST(TestingNode, drain_refuses_the_new_and_lets_the_old_end) {
   chat.finish();
   EXPECT_EQ(chat.read().wait().value(), std::nullopt);
   EXPECT_FALSE(node.connect({.connect_timeout = 100ms}).has_value());
+}
+
+TEST(TestingNode, time_that_a_test_lets_pass_ends_what_has_a_deadline) {
+  Node node({.shards = 2});
+  Client server = node.connect().value();
+  Service silent("silent.Service");
+  std::vector<Reply> replies;
+  silent.unary("Never", [&replies](IncomingCall&, BytesView, Reply reply) {
+    replies.push_back(std::move(reply));
+  });
+  const Instance instance = server.serve(std::move(silent)).wait().value();
+  Client caller = node.connect().value();
+  auto hour = caller.call("silent.Service/Never", "x", {.deadline = 1h});
+  auto hours = caller.call("silent.Service/Never", "x", {.deadline = 3h});
+  node.advance(2h);
+  EXPECT_EQ(std::move(hour).wait().error().code(), StatusCode::deadline_exceeded);
+  ASSERT_TRUE(caller.flush().wait().has_value()) << "the session lives";
+  node.advance(1h);
+  EXPECT_EQ(std::move(hours).wait().error().code(), StatusCode::deadline_exceeded);
+  server.close(0s);
+}
+
+TEST(TestingNode, a_stalled_node_is_given_up_when_its_keepalive_is_due) {
+  Node node;
+  Client caller = node.connect().value();
+  node.stall();
+  auto call = caller.call("valkyrie.Node/Echo", "x", {.deadline = 1h});
+  node.advance(5min);
+  EXPECT_EQ(std::move(call).wait().error().code(), StatusCode::unavailable);
+  node.resume();
+}
+
+TEST(TestingNode, settings_are_those_of_the_server_and_follow_its_clock) {
+  Node node({.settings = {{"services.defaults.probe.interval", "10s"},
+                          {"services.defaults.probe.failures", "1"},
+                          {"services.defaults.probe.deregister", "0"}}});
+  Client server = node.connect().value();
+  Service sick = greeter();
+  sick.health([](IncomingCall&, BytesView) -> Result<Bytes> {
+    return fail(StatusCode::unavailable, "not well");
+  });
+  const Instance instance = server.serve(std::move(sick)).wait().value();
+  Client caller = node.connect().value();
+  ASSERT_TRUE(caller.call("hello.Greeter/SayHello", "Ada").wait().has_value());
+  while (caller.call("hello.Greeter/SayHello", "Ada").wait().has_value()) node.advance(10s);
 }
 
 TEST(TestingNode, what_it_logs_is_the_tests) {

@@ -58,7 +58,7 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
   const bool own = options.loop == nullptr;
   std::shared_ptr<EventLoop> loop;
   if (own) {
-    auto created = EventLoop::create({});
+    auto created = EventLoop::create({}, options.skipped_time);
     if (!created) return std::unexpected(std::move(created.error()));
     loop = std::move(*created);
   } else {
@@ -174,7 +174,7 @@ bool Core::post(transport::Task task) {
 }
 
 protocol::Instant Core::now() const {
-  return on_loop() ? loop_->reactor().now() : transport::monotonic_now();
+  return on_loop() ? loop_->reactor().now() : loop_->reactor().clock_now();
 }
 
 void Core::log(std::string_view line) const {

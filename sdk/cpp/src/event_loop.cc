@@ -17,8 +17,9 @@ constexpr protocol::Duration kSlowTurn = std::chrono::milliseconds{100};
 
 thread_local EventLoop* EventLoop::current_ = nullptr;
 
-Result<std::shared_ptr<EventLoop>> EventLoop::create(std::thread::id owner) {
-  auto reactor = transport::Reactor::create();
+Result<std::shared_ptr<EventLoop>> EventLoop::create(
+    std::thread::id owner, std::shared_ptr<transport::SkippedTime> skipped_time) {
+  auto reactor = transport::Reactor::create(transport::monotonic_now, std::move(skipped_time));
   if (!reactor) {
     return fail(StatusCode::resource_exhausted, reactor.error().message(), Outcome::not_executed);
   }
@@ -75,6 +76,8 @@ void EventLoop::run_until_empty() {
   do {
     turn_once(Duration{-1});
   } while (!cores_.empty());
+  reactor_->leave_skipped_time();
+  turn_once(Duration::zero());
 }
 
 void EventLoop::turn_once(Duration max_wait) {
@@ -90,7 +93,7 @@ void EventLoop::turn_once(Duration max_wait) {
 }
 
 void EventLoop::log_slow_turn() {
-  const protocol::Duration took = transport::monotonic_now() - reactor_->now();
+  const protocol::Duration took = reactor_->clock_now() - reactor_->now();
   if (took < kSlowTurn || cores_.empty()) return;
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
   cores_.front()->log(fmt::format("a callback or coroutine kept the loop for {} ms", ms));

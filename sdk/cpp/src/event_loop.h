@@ -23,7 +23,8 @@ class Core;
 class EventLoop {
  public:
   // Errors: resource_exhausted. `owner` is the thread that turns it, none: one that is yet to come.
-  [[nodiscard]] static Result<std::shared_ptr<EventLoop>> create(std::thread::id owner);
+  [[nodiscard]] static Result<std::shared_ptr<EventLoop>> create(
+      std::thread::id owner, std::shared_ptr<transport::SkippedTime> skipped_time = nullptr);
   EventLoop(std::unique_ptr<transport::Reactor> reactor, std::thread::id owner);
 
   // Any thread: whether this one is inside a turn.

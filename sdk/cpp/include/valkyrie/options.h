@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -14,6 +15,10 @@
 #include "valkyrie/metadata.h"
 
 namespace valkyrie {
+
+namespace transport {
+class SkippedTime;
+}  // namespace transport
 
 class IncomingCall;
 class Loop;
@@ -124,6 +129,9 @@ struct ClientOptions {
   // a registration lost, a task that failed, a turn of the loop longer than 100 ms. Called on the
   // loop. Empty: standard error.
   std::function<void(std::string_view line)> log;
+  // For valkyrie::testing::Node, whose clients it gives a clock that can be moved on. Nothing where
+  // there is a `loop`.
+  std::shared_ptr<transport::SkippedTime> skipped_time{};
 };
 
 }  // namespace valkyrie

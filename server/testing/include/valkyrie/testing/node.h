@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "valkyrie/client.h"
 #include "valkyrie/options.h"
@@ -20,10 +22,14 @@ struct NodeOptions {
   // Called with what the node writes to its log, one line at a time, on its threads. Empty: the log
   // is dropped.
   std::function<void(std::string_view line)> log{};
+  // As valkyrie-server takes them by --set, such as {"services.defaults.deadline", "5s"}. Aborts on
+  // one that it would refuse.
+  std::vector<std::pair<std::string, std::string>> settings{};
 };
 
 // A running node of this process, on a Unix socket that has no file and a name of its own: tests
-// run in parallel. It keeps no state. Its clock is the real one.
+// run in parallel. It keeps no state. Its clock, and that of its clients, runs as the real one
+// does, until advance() moves it on.
 //
 //   valkyrie::testing::Node node;
 //   auto server = node.connect().value();
@@ -47,6 +53,7 @@ class Node {
   // Where it is, for Client::connect() and for VALKYRIE_NODE of programs under test.
   [[nodiscard]] const std::string& url() const noexcept;
   // A client of it, which logs nothing and dials again within 10 ms. Errors as Client::connect().
+  // Its clock is that of the node unless ClientOptions::loop is set.
   [[nodiscard]] Result<Client> connect() const;
   // As above, with options of the test's own.
   [[nodiscard]] Result<Client> connect(ClientOptions options) const;
@@ -58,6 +65,11 @@ class Node {
   void stall();
   // Goes on. No effect if it does.
   void resume();
+  // Lets time pass at once, for the node and for the clients that connect() has given: deadlines,
+  // keepalives, leases, pauses. Time goes on in steps of ten seconds, each of which they have seen
+  // before the next, so that a session that lives keeps its keepalive, whatever is skipped; the
+  // callbacks of clients may still run when this returns. A stalled node sees it when it goes on.
+  void advance(Duration by);
   // Leaves as valkyrie-server does on TERM: tells its clients, refuses new connections, lets calls
   // and streams end for at most `grace`. Returns when it has begun. REQUIRES: not stalled.
   void drain(Duration grace = std::chrono::seconds{30});
