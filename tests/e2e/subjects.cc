@@ -100,4 +100,9 @@ void wait_node_count(Client& client, std::string_view name, std::uint64_t value)
   }
 }
 
+void wait_node_has(Client& client, std::string_view name) {
+  while (node_count(client, name) == 0) {
+  }
+}
+
 }  // namespace valkyrie::tests

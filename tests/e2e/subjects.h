@@ -60,9 +60,11 @@ void probe(Client& publisher, std::string_view subject, LineReader& lines);
 // Whether that is the payload of a probe.
 [[nodiscard]] bool is_probe(std::string_view payload);
 
-// One of the counts of valkyrie.Node/Info.
+// One of the counts of valkyrie.Node/Info, which may be a few milliseconds old.
 [[nodiscard]] std::uint64_t node_count(Client& client, std::string_view name);
 // Waits until it is `value`.
 void wait_node_count(Client& client, std::string_view name, std::uint64_t value);
+// Waits until it is not 0.
+void wait_node_has(Client& client, std::string_view name);
 
 }  // namespace valkyrie::tests
