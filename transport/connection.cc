@@ -55,6 +55,10 @@ std::string_view to_string(const CloseReason& reason) {
       return "tls_bytes";
     case CloseCause::noise_bytes:
       return "noise_bytes";
+    case CloseCause::plain_bytes:
+      return "plain_bytes";
+    case CloseCause::channel:
+      return protocol::to_string(reason.channel);
     case CloseCause::garbage:
       return "garbage";
     case CloseCause::door_timeout:
@@ -70,10 +74,11 @@ std::string_view to_string(const CloseReason& reason) {
 Connection::Connection(Reactor& reactor, Socket socket, Role role,
                        protocol::SharedSessionConfig config, protocol::BufferPool& pool,
                        ConnectionHandler& handler, const ConnectionOptions& options,
-                       HalfOpenConnections* half_open)
+                       HalfOpenConnections* half_open, std::unique_ptr<protocol::Channel> channel)
     : reactor_(reactor),
       handler_(handler),
       half_open_(half_open),
+      channels_(options.channels),
       linger_time_(options.linger),
       unsent_bytes_(options.stream.unsent_bytes),
       phase_ends_(reactor.now() + options.door_timeout),
@@ -82,6 +87,7 @@ Connection::Connection(Reactor& reactor, Socket socket, Role role,
       peer_name_(name_peer(socket.fd(), credentials_)),
       session_(role, std::move(config), pool, reactor.now()),
       socket_(reactor, std::move(socket), *this) {
+  if (channel != nullptr) sealed_ = std::make_unique<Sealed>(std::move(channel));
   if (half_open_ != nullptr) half_open_->add(*this);
 }
 
@@ -101,14 +107,42 @@ std::expected<void, std::error_code> Connection::start() {
 
 void Connection::abort() { finish({.cause = CloseCause::aborted, .local = true}); }
 
-void Connection::on_bytes(std::span<const std::byte> bytes,
-                          const std::shared_ptr<const void>& keeper) {
+// Gives the session what a channel has opened.
+class Connection::Opener final : public protocol::PlainSink {
+ public:
+  Opener(Connection& connection, std::span<const std::byte> received,
+         const std::shared_ptr<const void>& keeper)
+      : connection_(connection), received_(received), keeper_(keeper) {}
+
+  void on_plain(std::span<std::byte> text) override {
+    // What the channel had put together goes with it.
+    const bool kept =
+        text.data() >= received_.data() && text.data() < received_.data() + received_.size();
+    connection_.feed(text, kept ? keeper_ : nullptr);
+  }
+
+ private:
+  Connection& connection_;
+  std::span<const std::byte> received_;
+  const std::shared_ptr<const void>& keeper_;
+};
+
+void Connection::on_bytes(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper) {
   if (phase_ == Phase::door) bytes = pass_door(bytes);
-  feed(bytes, keeper);
+  if (!bytes.empty()) take(bytes, keeper);
 }
 
-// Returns what the session is to read, nothing while the door is undecided or when it is closed.
-std::span<const std::byte> Connection::pass_door(std::span<const std::byte> bytes) {
+void Connection::take(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper) {
+  if (sealed_ == nullptr) return feed(bytes, keeper);
+  if (phase_ != Phase::open) return;
+  Opener opener(*this, bytes, keeper);
+  const auto taken = sealed_->channel->receive(bytes, opener);
+  if (!taken) return fail_channel(taken.error());
+  reactor_.at_end_of_turn(*this);
+}
+
+// Returns what is still to be read, nothing while the door is undecided or when it is closed.
+std::span<std::byte> Connection::pass_door(std::span<std::byte> bytes) {
   const std::size_t held = door_count_;
   const std::size_t more = std::min(bytes.size(), kDoorBytes - held);
   std::copy_n(bytes.begin(), more, door_bytes_.begin() + static_cast<std::ptrdiff_t>(held));
@@ -117,13 +151,34 @@ std::span<const std::byte> Connection::pass_door(std::span<const std::byte> byte
     door_count_ = static_cast<std::uint8_t>(held + more);
     return {};
   }
-  if (door != Door::valkyrie) {
-    finish({.cause = cause_of(door), .local = true});
-    return {};
-  }
+  if (!open_door(door)) return {};
   phase_ = Phase::open;
-  feed(std::span(door_bytes_).first(held), nullptr);
+  if (held > 0) take(std::span(door_bytes_).first(held), nullptr);
   return bytes;
+}
+
+bool Connection::open_door(Door door) {
+  if (door == Door::valkyrie) {
+    if (channels_ == nullptr || channels_->allows_plain()) return true;
+    finish({.cause = CloseCause::plain_bytes, .local = true});
+    return false;
+  }
+  if (door == Door::noise && channels_ != nullptr) {
+    if (auto channel = channels_->accept_noise()) {
+      sealed_ = std::make_unique<Sealed>(std::move(channel));
+      return true;
+    }
+  }
+  finish({.cause = cause_of(door), .local = true});
+  return false;
+}
+
+// What the channel still has to say is all that the peer could understand.
+void Connection::fail_channel(protocol::ChannelError error) {
+  const std::vector<std::byte> last = sealed_->channel->take_output();
+  const std::array pieces = {std::span<const std::byte>(last)};
+  if (!last.empty() && socket_.writable()) static_cast<void>(socket_.write(pieces));
+  finish({.cause = CloseCause::channel, .local = true, .channel = error});
 }
 
 void Connection::feed(std::span<const std::byte> bytes, const std::shared_ptr<const void>& keeper) {
@@ -193,7 +248,7 @@ void Connection::on_end_of_turn() {
   // After the write, since it brings some. What they make the owner send goes in the next round.
   if (phase_ != Phase::over) hand_out_events();
   if (phase_ == Phase::over) return deliver_end();
-  if (phase_ == Phase::closing && !write_failed_ && !session_.has_output()) {
+  if (phase_ == Phase::closing && !write_failed_ && !has_output()) {
     // Closing a socket with unread bytes would destroy what the peer has not read yet.
     socket_.shut_down_write();
     phase_ = Phase::lingering;
@@ -210,20 +265,64 @@ void Connection::deliver_end() {
 
 void Connection::write_output() {
   if (write_failed_ || !socket_.writable()) return;
+  if (sealed_ != nullptr) return write_sealed();
+  const auto pieces = gather();
+  if (pieces.empty()) return;
+  const auto written = write(pieces);
+  if (!written) return;
+  session_.written(*written, reactor_.now());  // Also of nothing: a stall counts from it.
+  if (socket_.writable() && session_.has_output()) reactor_.at_end_of_turn(*this);
+}
+
+// What the session chooses to send in one write.
+std::span<const std::span<const std::byte>> Connection::gather() {
   const auto pieces = reactor_.write_pieces();
   note_critical();
   std::size_t budget = reactor_.critical() ? kWriteBytesCalm : kWriteBytesMax;
   if (critical_) budget = protocol::kKernelUnsentCriticalBytes;
-  const std::size_t count = session_.gather(pieces, budget);
-  if (count == 0) return;
-  const auto written = socket_.write(pieces.first(count));
-  if (!written) {
-    // The peer may have said why before it closed: read on until its end.
-    write_failed_ = true;
-    return begin_closing({.cause = CloseCause::io_error, .error = written.error()});
+  return pieces.first(session_.gather(pieces, budget));
+}
+
+// Bytes that the kernel has taken; nothing if the connection is broken.
+std::optional<std::size_t> Connection::write(std::span<const std::span<const std::byte>> pieces) {
+  const auto written = socket_.write(pieces);
+  if (written) return *written;
+  // The peer may have said why before it closed: read on until its end.
+  write_failed_ = true;
+  begin_closing({.cause = CloseCause::io_error, .error = written.error()});
+  return std::nullopt;
+}
+
+// Nothing is sealed before all that was is with the kernel: until then urgent frames may pass.
+void Connection::write_sealed() {
+  Sealed& sealed = *sealed_;
+  if (sealed.unsent.empty()) seal_more();
+  if (sealed.unsent.empty() || phase_ == Phase::over) return;
+  const std::array pieces = {std::span<const std::byte>(sealed.unsent).subspan(sealed.sent)};
+  const auto written = write(pieces);
+  if (!written) return;
+  sealed.sent += *written;
+  const bool all = sealed.sent == sealed.unsent.size();
+  // Progress is progress, whatever byte it has come to.
+  const std::size_t plain = all ? sealed.plain : std::min(sealed.plain, *written);
+  sealed.plain -= plain;
+  session_.written(plain, reactor_.now());
+  if (all) {
+    sealed.sent = 0;
+    sealed.unsent = {};  // An idle connection owns no buffer.
   }
-  session_.written(*written, reactor_.now());  // Also of nothing: a stall counts from it.
-  if (socket_.writable() && session_.has_output()) reactor_.at_end_of_turn(*this);
+  if (socket_.writable() && has_output()) reactor_.at_end_of_turn(*this);
+}
+
+void Connection::seal_more() {
+  Sealed& sealed = *sealed_;
+  sealed.unsent = sealed.channel->take_output();
+  if (!sealed.channel->open()) return;
+  const auto pieces = gather();
+  for (const auto piece : pieces) sealed.plain += piece.size();
+  if (const auto done = sealed.channel->seal(pieces, sealed.unsent); !done) {
+    fail_channel(done.error());
+  }
 }
 
 void Connection::arm_timer() {

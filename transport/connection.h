@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
+#include "protocol/channel.h"
 #include "protocol/session.h"
 #include "transport/door.h"
 #include "transport/half_open.h"
@@ -28,6 +31,8 @@ enum class CloseCause : std::uint8_t {
   http_bytes,       // The peer spoke HTTP to a door that is not open.
   tls_bytes,        // The peer spoke TLS.
   noise_bytes,      // The peer began a Noise handshake.
+  plain_bytes,      // The peer spoke without a channel to a door that demands one.
+  channel,          // The channel failed; CloseReason::channel says how.
   garbage,          // The first bytes belong to no known protocol.
   door_timeout,     // The first bytes did not come in time.
   half_open_limit,  // Too many peers were silent, and this one for the longest.
@@ -40,9 +45,11 @@ struct CloseReason {
   protocol::CloseCode code = protocol::CloseCode::none;
   bool local = false;       // This side decided.
   std::error_code error{};  // Of io_error.
+  protocol::ChannelError channel = protocol::ChannelError::none;
 };
 
-// The word for the reason: the close code's where the session closed, else the cause's.
+// The word for the reason: the close code's where the session closed, the error's where the channel
+// failed, else the cause's.
 [[nodiscard]] std::string_view to_string(const CloseReason& reason);
 
 class Connection;
@@ -68,6 +75,8 @@ struct ConnectionOptions {
   protocol::Duration door_timeout = protocol::kDoorTimeout;
   // How long a closed session may take to write its last bytes and see the peer's end.
   protocol::Duration linger = std::chrono::seconds{2};
+  // Of an acceptor: which channels its door speaks; nullptr for none. Kept by reference.
+  protocol::ChannelFactory* channels = nullptr;
 };
 
 // Drives a protocol::Session by a socket: what is read goes into the session, its events to the
@@ -85,11 +94,12 @@ class Connection final : private StreamSink, private EndOfTurn {
   static constexpr std::size_t kWriteBytesCalm = 64u << 10;
 
   // Takes a connected socket. Keeps references to `reactor`, `pool` and `handler`; `half_open` may
-  // be nullptr, and is for acceptors.
+  // be nullptr, and is for acceptors. What a dialer says goes through `channel`, if it has one.
   Connection(Reactor& reactor, Socket socket, protocol::Role role,
              protocol::SharedSessionConfig config, protocol::BufferPool& pool,
              ConnectionHandler& handler, const ConnectionOptions& options = {},
-             HalfOpenConnections* half_open = nullptr);
+             HalfOpenConnections* half_open = nullptr,
+             std::unique_ptr<protocol::Channel> channel = nullptr);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -115,6 +125,10 @@ class Connection final : private StreamSink, private EndOfTurn {
   [[nodiscard]] const std::optional<PeerCredentials>& peer_credentials() const {
     return credentials_;
   }
+  // The channel between session and socket; nullptr where there is none. It may not be open yet.
+  [[nodiscard]] const protocol::Channel* channel() const {
+    return sealed_ == nullptr ? nullptr : sealed_->channel.get();
+  }
   // The peer for logs: "127.0.0.1:40312" or "unix pid 7 uid 1000".
   [[nodiscard]] const std::string& peer_name() const { return peer_name_; }
 
@@ -130,18 +144,36 @@ class Connection final : private StreamSink, private EndOfTurn {
     gone,       // on_closed() was called.
   };
 
-  void on_bytes(std::span<const std::byte> bytes,
-                const std::shared_ptr<const void>& keeper) override;
+  // What a channel needs beside the session.
+  struct Sealed {
+    std::unique_ptr<protocol::Channel> channel;
+    std::vector<std::byte> unsent{};  // Bytes that the kernel has not taken,
+    std::size_t sent = 0;             // but for so many.
+    std::size_t plain = 0;            // Of them, bytes of the session that it was not told of.
+  };
+  class Opener;
+
+  void on_bytes(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper) override;
   void on_writable() override;
   void on_stream_end(std::error_code error) override;
   void on_end_of_turn() override;
   void on_timer();
 
-  std::span<const std::byte> pass_door(std::span<const std::byte> bytes);
+  std::span<std::byte> pass_door(std::span<std::byte> bytes);
+  bool open_door(Door door);
+  void take(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper);
   void feed(std::span<const std::byte> bytes, const std::shared_ptr<const void>& keeper);
   std::size_t hand_out_events();
   void note_critical();
   void write_output();
+  std::span<const std::span<const std::byte>> gather();
+  std::optional<std::size_t> write(std::span<const std::span<const std::byte>> pieces);
+  void write_sealed();
+  void seal_more();
+  void fail_channel(protocol::ChannelError error);
+  [[nodiscard]] bool has_output() const {
+    return (sealed_ != nullptr && !sealed_->unsent.empty()) || session_.has_output();
+  }
   void begin_closing(const CloseReason& reason);
   void finish(const CloseReason& reason);
   void deliver_end();
@@ -153,6 +185,8 @@ class Connection final : private StreamSink, private EndOfTurn {
   HalfOpenConnections* half_open_;
   Connection* older_ = nullptr;  // In half_open_.
   Connection* newer_ = nullptr;
+  protocol::ChannelFactory* const channels_;
+  std::unique_ptr<Sealed> sealed_;
   const protocol::Duration linger_time_;
   const std::uint32_t unsent_bytes_;
   protocol::Instant phase_ends_;  // Of door, closing and lingering.

@@ -20,8 +20,7 @@ class StreamSink {
  public:
   // Bytes in the order of the stream. Gone after the return, unless somebody has taken a share of
   // `keeper`; it is nullptr where nobody may keep them.
-  virtual void on_bytes(std::span<const std::byte> bytes,
-                        const std::shared_ptr<const void>& keeper) = 0;
+  virtual void on_bytes(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper) = 0;
   // The socket takes bytes again after write() took fewer than it was given.
   virtual void on_writable() = 0;
   // No more bytes will come: the peer ended its direction (`error` is empty) or the connection

@@ -31,8 +31,7 @@ struct Sink final : StreamSink {
   std::function<void()> on_read = [] {};
   std::span<const std::byte> bytes;  // Of the last read; valid while they are kept.
   std::shared_ptr<const void> kept;
-  void on_bytes(std::span<const std::byte> read,
-                const std::shared_ptr<const void>& keeper) override {
+  void on_bytes(std::span<std::byte> read, const std::shared_ptr<const void>& keeper) override {
     ++reads;
     bytes = read;
     kept = keeper;

@@ -36,28 +36,6 @@ ChannelError error_of(HandshakeError error) {
 
 }  // namespace
 
-std::string_view to_string(ChannelError error) {
-  switch (error) {
-    case ChannelError::bad_preamble:
-      return "bad_preamble";
-    case ChannelError::no_common_suite:
-      return "no_common_suite";
-    case ChannelError::pq_required:
-      return "pq_required";
-    case ChannelError::other_suite:
-      return "other_suite";
-    case ChannelError::bad_length:
-      return "bad_length";
-    case ChannelError::not_authentic:
-      return "not_authentic";
-    case ChannelError::bad_key:
-      return "bad_key";
-    case ChannelError::used_up:
-      return "used_up";
-  }
-  return "unknown";
-}
-
 struct Channel::Opening {
   explicit Opening(const ChannelConfig& config)
       : role(config.role),
@@ -85,9 +63,9 @@ Channel::Channel(const ChannelConfig& config)
   if (const auto sent = send_preamble(); !sent) failure_ = sent.error();
 }
 
+// The dialer's preamble, which is the prologue, and its first message.
 Channel::~Channel() = default;
 
-// The dialer's preamble, which is the prologue, and its first message.
 std::expected<void, ChannelError> Channel::send_preamble() {
   output_.assign(kMagic.begin(), kMagic.end());
   output_.push_back(kVersion);
@@ -331,7 +309,8 @@ std::expected<void, ChannelError> Channel::take_record(std::span<std::byte> reco
   return {};
 }
 
-std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const std::byte>> text) {
+std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const std::byte>> text,
+                                                std::vector<std::byte>& out) {
   VALKYRIE_ASSERT(open());
   std::size_t total = 0;
   for (const auto piece : text) total += piece.size();
@@ -339,10 +318,10 @@ std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const 
   std::size_t offset = 0;
   while (total > 0) {
     const std::size_t size = std::min(total, kRecordBytesMax);
-    const std::size_t start = output_.size();
-    output_.resize(start + kLengthBytes + size + kTagBytes);
-    store_big_endian(output_.data() + start, static_cast<std::uint16_t>(size + kTagBytes));
-    std::byte* at = output_.data() + start + kLengthBytes;
+    const std::size_t start = out.size();
+    out.resize(start + kLengthBytes + size + kTagBytes);
+    store_big_endian(out.data() + start, static_cast<std::uint16_t>(size + kTagBytes));
+    std::byte* at = out.data() + start + kLengthBytes;
     for (std::size_t left = size; left > 0;) {
       const std::size_t part = std::min(left, piece->size() - offset);
       at = std::ranges::copy(piece->subspan(offset, part), at).out;
@@ -353,9 +332,9 @@ std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const 
         offset = 0;
       }
     }
-    const std::span sealed = std::span(output_).subspan(start + kLengthBytes);
+    const std::span sealed = std::span(out).subspan(start + kLengthBytes);
     if (!sending_->seal({}, sealed)) {
-      output_.resize(start);
+      out.resize(start);
       state_ = State::failed;
       return std::unexpected(ChannelError::used_up);
     }

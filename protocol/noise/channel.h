@@ -9,9 +9,10 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "protocol/channel.h"
 #include "protocol/noise/cipher_state.h"
 #include "protocol/noise/handshake.h"
 #include "protocol/noise/suite.h"
@@ -25,21 +26,6 @@ inline constexpr std::uint64_t kRekeyRecords = std::uint64_t{1} << 20;
 // Longest handshake message that a peer may send; all suites stay below it.
 inline constexpr std::size_t kHandshakeBytesMax = 2048;
 
-// Why a channel is over. It is over for good: close the connection.
-enum class ChannelError : std::uint8_t {
-  bad_preamble,     // Not a preamble of this version.
-  no_common_suite,  // Said by either side: nothing that one offers does the other take.
-  pq_required,      // Said by the acceptor: it takes hybrid suites only.
-  other_suite,      // The acceptor picked another than the first: dial again, see picked().
-  bad_length,       // A message or record of a length that none has.
-  not_authentic,    // A tag is wrong: altered, truncated, replayed, or meant for another key.
-  bad_key,          // A key that no honest peer sends.
-  used_up,          // A direction has no nonces left.
-};
-
-// The one word for an error in logs and close reasons.
-[[nodiscard]] std::string_view to_string(ChannelError error);
-
 // What a side brings. Spans and references are kept until the handshake is over.
 struct ChannelConfig {
   HandshakeRole role = HandshakeRole::initiator;
@@ -50,39 +36,23 @@ struct ChannelConfig {
   Entropy& entropy;
 };
 
-// Takes the plain text that a channel opens.
-class PlainSink {
+// One side of a Noise channel.
+class Channel final : public protocol::Channel {
  public:
-  // Bytes in the order of the stream, borrowed from what was received.
-  virtual void on_plain(std::span<std::byte> text) = 0;
-
- protected:
-  ~PlainSink() = default;
-};
-
-// One side of a channel. What it wants to send collects in output(); the owner writes it and takes
-// it out. Not thread-safe.
-class Channel {
- public:
-  // A dialer has its preamble and first message in output() at once.
+  // A dialer has its preamble and first message to take at once.
   // REQUIRES: suites is not empty; those of a dialer are all of XK if it has a peer, else of XX
   explicit Channel(const ChannelConfig& config);
-  ~Channel();
+  ~Channel() override;
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  // Takes bytes of the peer, which it may overwrite, and hands out the text of whole records.
-  // After an error nothing more may be received or sealed, but output() may hold a last word.
   [[nodiscard]] std::expected<void, ChannelError> receive(std::span<std::byte> bytes,
-                                                          PlainSink& sink);
-  // Appends records of the text to output(). REQUIRES: open()
+                                                          PlainSink& sink) override;
   [[nodiscard]] std::expected<void, ChannelError> seal(
-      std::span<const std::span<const std::byte>> text);
+      std::span<const std::span<const std::byte>> text, std::vector<std::byte>& out) override;
+  [[nodiscard]] std::vector<std::byte> take_output() override { return std::exchange(output_, {}); }
+  [[nodiscard]] bool open() const override { return state_ == State::records; }
 
-  // Bytes for the peer, which the owner takes out from the front once they are written.
-  [[nodiscard]] std::vector<std::byte>& output() { return output_; }
-  // Whether the handshake is over and records pass.
-  [[nodiscard]] bool open() const { return state_ == State::records; }
   // The suite spoken; after ChannelError::other_suite the one to begin with.
   [[nodiscard]] Suite picked() const { return picked_; }
   // The peer's static key. REQUIRES: open()

@@ -14,6 +14,7 @@
 #include "protocol/noise/test_entropy.h"
 
 using namespace valkyrie::protocol::noise;
+using valkyrie::protocol::PlainSink;
 
 namespace {
 
@@ -76,14 +77,13 @@ void alter(Side& dialer, Side& acceptor, std::span<const std::uint8_t> input) {
   for (int turn = 0; turn < 8; ++turn) {
     Side& from = turn % 2 == 0 ? dialer : acceptor;
     Side& to = turn % 2 == 0 ? acceptor : dialer;
+    std::vector<std::byte> bytes = from.channel.take_output();
     if (from.channel.open()) {
       const std::array text = {std::byte{1}, std::byte{2}, std::byte{3}};
       const std::array pieces = {std::span<const std::byte>(text)};
-      VALKYRIE_ASSERT(from.channel.seal(pieces).has_value());
+      VALKYRIE_ASSERT(from.channel.seal(pieces, bytes).has_value());
       sent += text.size();
     }
-    std::vector<std::byte> bytes;
-    bytes.swap(from.channel.output());
     for (std::span rest = input; rest.size() >= 3; rest = rest.subspan(3)) {
       const std::size_t place = std::size_t{rest[0]} << 8 | rest[1];
       if (place < passed || place - passed >= bytes.size() || rest[2] == 0) continue;

@@ -58,17 +58,29 @@ class Pair {
 
   // Carries what both have to say, `step` bytes at a time, until nobody has any or one fails.
   std::optional<ChannelError> carry(std::size_t step = 100000) {
-    while (!dialer_->output().empty() || !acceptor_->output().empty()) {
-      if (const auto failed = move(*dialer_, *acceptor_, at_acceptor_, step)) return failed;
-      if (const auto failed = move(*acceptor_, *dialer_, at_dialer_, step)) return failed;
+    for (;;) {
+      from_dialer_.take(*dialer_);
+      from_acceptor_.take(*acceptor_);
+      if (from_dialer_.empty() && from_acceptor_.empty()) return std::nullopt;
+      if (const auto failed = to_acceptor(step)) return failed;
+      if (const auto failed = to_dialer(step)) return failed;
     }
-    return std::nullopt;
+  }
+  std::optional<ChannelError> to_acceptor(std::size_t step = 100000) {
+    return move(from_dialer(), *acceptor_, at_acceptor_, step);
+  }
+  std::optional<ChannelError> to_dialer(std::size_t step = 100000) {
+    return move(from_acceptor(), *dialer_, at_dialer_, step);
   }
 
-  static std::optional<ChannelError> move(Channel& from, Channel& to, Collector& sink,
+  // Bytes on their way.
+  std::vector<std::byte>& from_dialer() { return from_dialer_.take(*dialer_); }
+  std::vector<std::byte>& from_acceptor() { return from_acceptor_.take(*acceptor_); }
+
+  static std::optional<ChannelError> move(std::vector<std::byte>& way, Channel& to, Collector& sink,
                                           std::size_t step) {
     std::vector<std::byte> bytes;
-    bytes.swap(from.output());
+    bytes.swap(way);
     for (std::size_t i = 0; i < bytes.size(); i += step) {
       const std::size_t size = std::min(step, bytes.size() - i);
       if (const auto taken = to.receive(std::span(bytes).subspan(i, size), sink); !taken) {
@@ -78,10 +90,8 @@ class Pair {
     return std::nullopt;
   }
 
-  static void seal(Channel& channel, std::string_view text) {
-    const std::array pieces = {std::as_bytes(std::span(text))};
-    ASSERT_TRUE(channel.seal(pieces).has_value());
-  }
+  void seal_at_dialer(std::string_view text) { seal(*dialer_, text, from_dialer()); }
+  void seal_at_acceptor(std::string_view text) { seal(*acceptor_, text, from_acceptor()); }
 
   TestEntropy entropy_;
   KeyPair dialer_key_;
@@ -92,6 +102,25 @@ class Pair {
   Collector at_acceptor_;
 
  private:
+  // A way with bytes on it, those of the handshake first.
+  struct Way {
+    std::vector<std::byte>& take(Channel& channel) {
+      const std::vector<std::byte> output = channel.take_output();
+      bytes.insert(bytes.end(), output.begin(), output.end());
+      return bytes;
+    }
+    [[nodiscard]] bool empty() const { return bytes.empty(); }
+    std::vector<std::byte> bytes;
+  };
+
+  static void seal(Channel& channel, std::string_view text, std::vector<std::byte>& way) {
+    const std::array pieces = {std::as_bytes(std::span(text))};
+    ASSERT_TRUE(channel.seal(pieces, way).has_value());
+  }
+
+  Way from_dialer_;
+  Way from_acceptor_;
+
   static void set_key(KeyPair& key, char letter) {
     const SecretKey secret(sha256(std::as_bytes(std::span(&letter, 1))));
     key.set_secret(secret.bytes());
@@ -108,8 +137,8 @@ TEST_P(NoiseChannelOfSuite, opens_and_carries_text_both_ways) {
   EXPECT_EQ(pair.dialer_->peer(), pair.acceptor_key_.shared);
   EXPECT_EQ(pair.acceptor_->peer(), pair.dialer_key_.shared);
   EXPECT_EQ(pair.acceptor_->picked(), GetParam());
-  Pair::seal(*pair.dialer_, "ping");
-  Pair::seal(*pair.acceptor_, "pong");
+  pair.seal_at_dialer("ping");
+  pair.seal_at_acceptor("pong");
   EXPECT_EQ(pair.carry(), std::nullopt);
   EXPECT_EQ(pair.at_acceptor_.text(), "ping");
   EXPECT_EQ(pair.at_dialer_.text(), "pong");
@@ -119,8 +148,8 @@ TEST_P(NoiseChannelOfSuite, takes_bytes_one_at_a_time) {
   Pair pair({.dialer = {GetParam()}});
   EXPECT_EQ(pair.carry(1), std::nullopt);
   ASSERT_TRUE(pair.dialer_->open() && pair.acceptor_->open());
-  Pair::seal(*pair.dialer_, "one");
-  Pair::seal(*pair.dialer_, "two");
+  pair.seal_at_dialer("one");
+  pair.seal_at_dialer("two");
   EXPECT_EQ(pair.carry(1), std::nullopt);
   EXPECT_EQ(pair.at_acceptor_.text(), "onetwo");
   EXPECT_EQ(pair.at_acceptor_.records(), 2u);
@@ -129,11 +158,11 @@ TEST_P(NoiseChannelOfSuite, takes_bytes_one_at_a_time) {
 TEST_P(NoiseChannelOfSuite, any_altered_byte_of_the_handshake_ends_it) {
   const std::size_t first = [] {
     Pair pair({.dialer = {GetParam()}});
-    return pair.dialer_->output().size();
+    return pair.from_dialer().size();
   }();
   for (std::size_t at = 0; at < first; ++at) {
     Pair pair({.dialer = {GetParam()}});
-    pair.dialer_->output()[at] ^= std::byte{0x80};
+    pair.from_dialer()[at] ^= std::byte{0x80};
     const auto failed = pair.carry();
     // Length bytes may ask for more than there is: then nobody opens.
     EXPECT_TRUE(failed || !pair.acceptor_->open()) << "byte " << at;
@@ -143,9 +172,9 @@ TEST_P(NoiseChannelOfSuite, any_altered_byte_of_the_handshake_ends_it) {
 TEST_P(NoiseChannelOfSuite, any_altered_byte_of_the_answer_ends_it) {
   for (std::size_t at = 0;; ++at) {
     Pair pair({.dialer = {GetParam()}});
-    ASSERT_EQ(Pair::move(*pair.dialer_, *pair.acceptor_, pair.at_acceptor_, 100000), std::nullopt);
-    if (at == pair.acceptor_->output().size()) break;
-    pair.acceptor_->output()[at] ^= std::byte{0x01};
+    ASSERT_EQ(pair.to_acceptor(), std::nullopt);
+    if (at == pair.from_acceptor().size()) break;
+    pair.from_acceptor()[at] ^= std::byte{0x01};
     const auto failed = pair.carry();
     EXPECT_TRUE(failed || !pair.acceptor_->open()) << "byte " << at;
   }
@@ -162,8 +191,8 @@ TEST(NoiseChannel, a_long_text_goes_in_records_of_16_kib) {
   Pair pair({});
   ASSERT_EQ(pair.carry(), std::nullopt);
   const std::string text(kRecordBytesMax * 2 + 1, 'x');
-  Pair::seal(*pair.dialer_, text);
-  EXPECT_EQ(pair.dialer_->output().size(), text.size() + 3 * (2 + kTagBytes));
+  pair.seal_at_dialer(text);
+  EXPECT_EQ(pair.from_dialer().size(), text.size() + 3 * (2 + kTagBytes));
   ASSERT_EQ(pair.carry(), std::nullopt);
   EXPECT_EQ(pair.at_acceptor_.text(), text);
   EXPECT_EQ(pair.at_acceptor_.records(), 3u);
@@ -176,7 +205,7 @@ TEST(NoiseChannel, gathers_pieces_and_leaves_out_empty_ones) {
   const std::string_view b = "beta";
   const std::array pieces = {std::as_bytes(std::span(a)), std::span<const std::byte>(),
                              std::as_bytes(std::span(b))};
-  ASSERT_TRUE(pair.dialer_->seal(pieces).has_value());
+  ASSERT_TRUE(pair.dialer_->seal(pieces, pair.from_dialer()).has_value());
   ASSERT_EQ(pair.carry(), std::nullopt);
   EXPECT_EQ(pair.at_acceptor_.text(), "alphabeta");
   EXPECT_EQ(pair.at_acceptor_.records(), 1u);
@@ -185,8 +214,8 @@ TEST(NoiseChannel, gathers_pieces_and_leaves_out_empty_ones) {
 TEST(NoiseChannel, a_replayed_record_is_not_authentic) {
   Pair pair({});
   ASSERT_EQ(pair.carry(), std::nullopt);
-  Pair::seal(*pair.dialer_, "once");
-  std::vector<std::byte> record = pair.dialer_->output();
+  pair.seal_at_dialer("once");
+  std::vector<std::byte> record = pair.from_dialer();
   ASSERT_EQ(pair.carry(), std::nullopt);
   const auto taken = pair.acceptor_->receive(record, pair.at_acceptor_);
   ASSERT_FALSE(taken.has_value());
@@ -197,9 +226,9 @@ TEST(NoiseChannel, a_replayed_record_is_not_authentic) {
 TEST(NoiseChannel, records_in_another_order_are_not_authentic) {
   Pair pair({});
   ASSERT_EQ(pair.carry(), std::nullopt);
-  Pair::seal(*pair.dialer_, "first");
-  pair.dialer_->output().clear();
-  Pair::seal(*pair.dialer_, "second");
+  pair.seal_at_dialer("first");
+  pair.from_dialer().clear();
+  pair.seal_at_dialer("second");
   EXPECT_EQ(pair.carry(), ChannelError::not_authentic);
   EXPECT_EQ(pair.at_acceptor_.text(), "");
 }
@@ -221,12 +250,12 @@ TEST(NoiseChannel, keys_change_after_so_many_records_on_both_sides) {
   Pair pair({.dialer = {Suite::xx_aes_gcm}});
   ASSERT_EQ(pair.carry(), std::nullopt);
   for (std::uint64_t i = 0; i < kRekeyRecords; ++i) {
-    Pair::seal(*pair.dialer_, "x");
-    if (pair.dialer_->output().size() > 1u << 16) {
+    pair.seal_at_dialer("x");
+    if (pair.from_dialer().size() > 1u << 16) {
       ASSERT_EQ(pair.carry(), std::nullopt);
     }
   }
-  Pair::seal(*pair.dialer_, "after");
+  pair.seal_at_dialer("after");
   ASSERT_EQ(pair.carry(), std::nullopt);
   EXPECT_TRUE(pair.at_acceptor_.text().ends_with("xafter"));
 }
@@ -234,10 +263,8 @@ TEST(NoiseChannel, keys_change_after_so_many_records_on_both_sides) {
 TEST(NoiseChannel, the_acceptor_picks_its_best_and_the_dialer_begins_again_with_it) {
   const std::vector<Suite> offer = {Suite::xx_chacha_poly, Suite::xx_mlkem_aes_gcm};
   Pair pair({.dialer = offer});
-  EXPECT_EQ(Pair::move(*pair.dialer_, *pair.acceptor_, pair.at_acceptor_, 100000),
-            ChannelError::other_suite);
-  EXPECT_EQ(Pair::move(*pair.acceptor_, *pair.dialer_, pair.at_dialer_, 100000),
-            ChannelError::other_suite);
+  EXPECT_EQ(pair.to_acceptor(), ChannelError::other_suite);
+  EXPECT_EQ(pair.to_dialer(), ChannelError::other_suite);
   EXPECT_EQ(pair.dialer_->picked(), Suite::xx_mlkem_aes_gcm);
   Pair again({.dialer = {pair.dialer_->picked(), Suite::xx_chacha_poly}});
   EXPECT_EQ(again.carry(), std::nullopt);
@@ -247,7 +274,7 @@ TEST(NoiseChannel, the_acceptor_picks_its_best_and_the_dialer_begins_again_with_
 TEST(NoiseChannel, taking_the_hybrid_suite_out_of_an_offer_is_found_out) {
   // The attacker lets the acceptor see a weaker offer.
   Pair pair({.dialer = {Suite::xx_chacha_poly, Suite::xx_mlkem_aes_gcm}});
-  std::vector<std::byte>& out = pair.dialer_->output();
+  std::vector<std::byte>& out = pair.from_dialer();
   out[3] = std::byte{1};
   out.erase(out.begin() + 5);
   EXPECT_EQ(pair.carry(), ChannelError::not_authentic);
@@ -256,18 +283,14 @@ TEST(NoiseChannel, taking_the_hybrid_suite_out_of_an_offer_is_found_out) {
 
 TEST(NoiseChannel, an_acceptor_of_hybrid_suites_says_that_it_requires_them) {
   Pair pair({.dialer = {Suite::xx_aes_gcm}, .acceptor = {Suite::xx_mlkem_aes_gcm}});
-  EXPECT_EQ(Pair::move(*pair.dialer_, *pair.acceptor_, pair.at_acceptor_, 100000),
-            ChannelError::pq_required);
-  EXPECT_EQ(Pair::move(*pair.acceptor_, *pair.dialer_, pair.at_dialer_, 100000),
-            ChannelError::pq_required);
+  EXPECT_EQ(pair.to_acceptor(), ChannelError::pq_required);
+  EXPECT_EQ(pair.to_dialer(), ChannelError::pq_required);
 }
 
 TEST(NoiseChannel, suites_that_nobody_shares_are_told) {
   Pair pair({.dialer = {Suite::xk_aes_gcm}, .acceptor = {Suite::xx_aes_gcm}});
-  EXPECT_EQ(Pair::move(*pair.dialer_, *pair.acceptor_, pair.at_acceptor_, 100000),
-            ChannelError::no_common_suite);
-  EXPECT_EQ(Pair::move(*pair.acceptor_, *pair.dialer_, pair.at_dialer_, 100000),
-            ChannelError::no_common_suite);
+  EXPECT_EQ(pair.to_acceptor(), ChannelError::no_common_suite);
+  EXPECT_EQ(pair.to_dialer(), ChannelError::no_common_suite);
 }
 
 TEST(NoiseChannel, a_dialer_with_another_pin_opens_nothing) {
@@ -290,7 +313,7 @@ TEST(NoiseChannel, a_provisioned_psk_must_be_the_same_on_both_sides) {
 TEST(NoiseChannel, a_key_of_low_order_is_refused) {
   Pair pair({.dialer = {Suite::xx_aes_gcm}});
   // The ephemeral key of message 1 follows the preamble (5) and the length (2).
-  std::fill_n(pair.dialer_->output().begin() + 7, kKeyBytes, std::byte{0});
+  std::fill_n(pair.from_dialer().begin() + 7, kKeyBytes, std::byte{0});
   EXPECT_EQ(pair.carry(), ChannelError::bad_key);
 }
 
@@ -319,7 +342,7 @@ TEST(NoiseChannel, bytes_that_are_no_preamble_are_refused) {
 
 TEST(NoiseChannel, an_overlong_handshake_message_is_refused_by_its_length) {
   Pair pair({});
-  std::vector<std::byte>& out = pair.dialer_->output();
+  std::vector<std::byte>& out = pair.from_dialer();
   constexpr unsigned kTooLong = kHandshakeBytesMax + 1;
   out[5] = static_cast<std::byte>(kTooLong >> 8);
   out[6] = static_cast<std::byte>(kTooLong & 0xFF);

@@ -1,0 +1,29 @@
+#include "protocol/channel.h"
+
+namespace valkyrie::protocol {
+
+std::string_view to_string(ChannelError error) {
+  switch (error) {
+    case ChannelError::none:
+      return "none";
+    case ChannelError::bad_preamble:
+      return "bad_preamble";
+    case ChannelError::no_common_suite:
+      return "no_common_suite";
+    case ChannelError::pq_required:
+      return "pq_required";
+    case ChannelError::other_suite:
+      return "other_suite";
+    case ChannelError::bad_length:
+      return "bad_length";
+    case ChannelError::not_authentic:
+      return "not_authentic";
+    case ChannelError::bad_key:
+      return "bad_key";
+    case ChannelError::used_up:
+      return "used_up";
+  }
+  return "unknown";
+}
+
+}  // namespace valkyrie::protocol
