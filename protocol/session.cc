@@ -139,6 +139,7 @@ void Session::on_deadline(Instant now) { core_->on_deadline(now); }
 
 bool Session::ready() const { return core_->state == SessionCore::State::open; }
 bool Session::closed() const { return core_->state == SessionCore::State::closed; }
+QosClass Session::qos_ceiling() const { return core_->config.qos_ceiling; }
 const PeerInfo& Session::peer() const { return core_->peer; }
 
 std::uint64_t Session::send_credit(std::uint32_t stream) const {

@@ -194,6 +194,8 @@ class Session {
   [[nodiscard]] bool ready() const;
   // True once nothing more will be received: write what gather() still gives, then close.
   [[nodiscard]] bool closed() const;
+  // The most urgent class that the peer of an acceptor may ask for.
+  [[nodiscard]] QosClass qos_ceiling() const;
   // What the peer said in its hello. REQUIRES: the ready event has come.
   [[nodiscard]] const PeerInfo& peer() const;
   // Stream credit left, bytes (a message costs 20 + metadata + payload); 0 if the stream is over.

@@ -27,6 +27,8 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Gauge::count)> k
     "subscriptions_reset",
     "reclassed",
     "above_ceiling",
+    "slow_peers",
+    "slow_streams",
     "bytes_critical",
     "bytes_system",
     "bytes_job",
@@ -76,6 +78,8 @@ void NodeGauges::store(std::uint32_t shard, const router::RouterStats& stats,
   set(shard, Gauge::subscriptions_reset, stats.subscriptions_reset);
   set(shard, Gauge::reclassed, stats.reclassed);
   set(shard, Gauge::above_ceiling, stats.above_ceiling);
+  set(shard, Gauge::slow_peers, stats.slow_peers);
+  set(shard, Gauge::slow_streams, stats.slow_streams);
 }
 
 void NodeGauges::store(std::uint32_t shard, const protocol::OutputMeter& meter) {

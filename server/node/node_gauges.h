@@ -33,6 +33,8 @@ enum class Gauge : std::uint8_t {
   subscriptions_reset,
   reclassed,
   above_ceiling,
+  slow_peers,
+  slow_streams,
   // By class: message bytes queued for peers,
   bytes_critical,
   bytes_system,

@@ -126,8 +126,10 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
     node.add_service(jobs::JobServices::kRunnersInfo, index == 0 ? &jobs_.runners() : nullptr);
   }
   for (const auto& shard : shards_) {
-    for (const transport::Listener& listener : listeners_) {
-      if (const auto accepting = shard->accept_from(listener); !accepting) {
+    for (std::size_t i = 0; i < listeners_.size(); ++i) {
+      const transport::Listener& listener = listeners_[i];
+      const protocol::QosClass ceiling = options_.qos->listener_ceiling(options_.listen[i]);
+      if (const auto accepting = shard->accept_from(listener, ceiling); !accepting) {
         return std::unexpected(fmt::format("cannot listen on {}: {}",
                                            transport::to_string(listener.address()),
                                            accepting.error().message()));

@@ -183,6 +183,13 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
     }
     options.listen.push_back(std::move(*address));
   }
+  for (const auto& [url, ceiling] : options.qos->listener_ceilings) {
+    const auto is_it = [&](const transport::Address& each) { return to_string(each) == url; };
+    if (std::ranges::none_of(options.listen, is_it)) {
+      return std::unexpected(
+          usage(fmt::format("--set: qos.listener_ceiling: the node does not listen on {}", url)));
+    }
+  }
   return {};
 }
 

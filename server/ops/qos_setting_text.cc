@@ -65,6 +65,15 @@ Applied apply_share(std::string_view path, std::string_view name, std::string_vi
   return {};
 }
 
+Applied apply_listener_ceiling(std::string_view path, std::string_view url, QosClass ceiling,
+                               QosSettings& settings) {
+  // Whether it may be listened on is for --listen to say.
+  const auto address = transport::parse_address(url, {.insecure = true});
+  if (!address) return wrong(path, address.error().message);
+  settings.listener_ceilings.insert_or_assign(to_string(*address), ceiling);
+  return {};
+}
+
 Applied apply_slow_peer(std::string_view path, std::string_view key, std::string_view value,
                         QosSettings& settings) {
   if (key == "queue_max") {
@@ -92,20 +101,30 @@ Applied apply_slow_peer(std::string_view path, std::string_view key, std::string
 
 }  // namespace
 
+QosClass QosSettings::listener_ceiling(const transport::Address& address) const {
+  const auto found = listener_ceilings.find(to_string(address));
+  return found == listener_ceilings.end() ? QosClass::critical : found->second;
+}
+
 Applied apply_qos_setting(std::string_view path, std::string_view value, QosSettings& settings) {
   const std::string_view first = path.substr(0, path.find('.'));
   const std::string_view rest = path.substr(std::min(path.size(), first.size() + 1));
   if (first == "shares") return apply_share(path, rest, value, settings);
   if (first == "slow_peer") return apply_slow_peer(path, rest, value, settings);
-  if (first != "ceiling" && first != "rules") {
+  if (first != "ceiling" && first != "listener_ceiling" && first != "rules") {
     return std::unexpected(fmt::format(
-        "unknown key \"{}\" in qos; there are shares, ceiling, rules, slow_peer", first));
+        "unknown key \"{}\" in qos; there are shares, ceiling, listener_ceiling, rules, "
+        "slow_peer",
+        first));
   }
   const auto its_class = qos_class(value);
   if (!its_class) return wrong(path, its_class.error());
   if (first == "ceiling") {
     settings.rules.set_ceiling(unquoted(rest), *its_class);
     return {};
+  }
+  if (first == "listener_ceiling") {
+    return apply_listener_ceiling(path, unquoted(rest), *its_class, settings);
   }
   auto rule = router::parse_qos_conditions(unquoted(rest));
   if (!rule) return wrong(path, rule.error());

@@ -15,6 +15,7 @@ TEST(QosSettingText, each_key_says_what_it_means) {
            {"shares.telemetry", "70"},
            {"ceiling", "data"},
            {"ceiling.\"uid:1000\"", "critical"},
+           {"listener_ceiling.\"127.0.0.1:7000\"", "data"},
            {"rules.\"hello.*/Slow\"", "telemetry"},
            {"rules.hello.Greeter", "job"},
            {"slow_peer.queue_max", "1MiB"},
@@ -25,6 +26,11 @@ TEST(QosSettingText, each_key_says_what_it_means) {
   EXPECT_EQ(settings.shares, (protocol::ClassWeights{0, 10, 30, 20, 70}));
   EXPECT_EQ(settings.rules.ceiling_of("uid:1"), QosClass::data);
   EXPECT_EQ(settings.rules.ceiling_of("uid:1000"), QosClass::critical);
+  EXPECT_EQ(settings.listener_ceiling(*transport::parse_address("valkyrie://127.0.0.1:7000")),
+            QosClass::data);
+  EXPECT_EQ(settings.listener_ceiling(*transport::parse_address("valkyrie://127.0.0.1:7001")),
+            QosClass::critical)
+      << "none of its own";
   EXPECT_EQ(settings.rules.candidates("hello.Greeter", {}).size(), 2U);
   EXPECT_EQ(settings.queued_bytes_max, 1U << 20U);
   EXPECT_EQ(settings.stall_timeout, std::chrono::seconds(5));
@@ -53,7 +59,8 @@ TEST(QosSettingText, errors_name_the_key_and_what_is_wrong) {
     return applied ? std::string() : applied.error();
   };
   EXPECT_EQ(error("sharez.job", "1%"),
-            "unknown key \"sharez\" in qos; there are shares, ceiling, rules, slow_peer");
+            "unknown key \"sharez\" in qos; there are shares, ceiling, listener_ceiling, rules, "
+            "slow_peer");
   EXPECT_EQ(
       error("shares.critical", "1%"),
       "qos.shares.critical: critical has no share: it goes first, up to a tenth of the bytes");
@@ -63,7 +70,10 @@ TEST(QosSettingText, errors_name_the_key_and_what_is_wrong) {
   EXPECT_EQ(error("slow_peer.queue_max", "4"),
             "qos.slow_peer.queue_max: 4 has no unit; write 4KiB or 4MiB");
   EXPECT_EQ(error("rules.\"\"", "job"),
-            "qos.rules.\"\": a rule needs SERVICE, identity:SUBJECT or pair:NAME:VALUE");
+            "qos.rules.\"\": a rule needs SERVICE, subject:FILTER, identity:SUBJECT or "
+            "pair:NAME:VALUE");
+  EXPECT_EQ(error("listener_ceiling.\"unix:x\"", "job").substr(0, 29),
+            "qos.listener_ceiling.\"unix:x\"");
   EXPECT_EQ(error("slow_peer.size", "4"),
             "qos.slow_peer.size: slow_peer has the keys queue_max and stall");
 }

@@ -62,7 +62,8 @@ std::string_view explain(CloseCause cause) {
   }
 }
 
-protocol::SessionConfig session_config(const ShardContext& context, protocol::OutputMeter& meter) {
+protocol::SessionConfig session_config(const ShardContext& context, protocol::OutputMeter& meter,
+                                       protocol::QosClass ceiling) {
   protocol::SessionConfig config;
   config.agent = fmt::format("valkyrie-server/{}", context.identity.version);
   config.node_id = context.identity.name;
@@ -73,7 +74,7 @@ protocol::SessionConfig session_config(const ShardContext& context, protocol::Ou
   config.limits.stall_timeout = context.options.qos->stall_timeout;
   config.meter = &meter;
   config.shares = context.options.qos->shares;
-  config.qos_ceiling = context.options.qos->rules.ceiling_of({});
+  config.qos_ceiling = ceiling;
   return config;
 }
 
@@ -117,13 +118,32 @@ class Shard::Peer final : public transport::ConnectionHandler {
   Connection connection_;
 };
 
+// Where the shard accepts, and how urgent a class those may use who come in there.
+class Shard::Door final : private transport::AcceptHandler {
+ public:
+  Door(Shard& shard, const transport::Listener& listener, protocol::QosClass ceiling)
+      : acceptor(shard.reactor_, listener.fd(shard.index_), listener.shared(), *this),
+        shard_(shard),
+        ceiling_(ceiling) {}
+
+  transport::Acceptor acceptor;
+
+ private:
+  void on_accepted(transport::Socket socket) override {
+    shard_.on_accepted(std::move(socket), ceiling_);
+  }
+  void on_accept_paused(std::error_code cause) override { shard_.on_accept_paused(cause); }
+
+  Shard& shard_;
+  const protocol::QosClass ceiling_;
+};
+
 Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
              transport::Reactor& reactor)
     : index_(index),
       context_(context),
       reactor_(reactor),
       half_open_(std::max<std::size_t>(1, context.options.half_open_max / context.options.shards)),
-      session_config_(session_config(context, meter_)),
       node_({.shard = index,
              .shards = static_cast<std::uint32_t>(context.options.shards),
              .seed = seed,
@@ -132,40 +152,41 @@ Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
             context.identity, context.gauges, *this) {
   connection_options_.door_timeout =
       std::min(connection_options_.door_timeout, context.options.handshake_timeout);
-  for (const auto& [subject, ceiling] : context_.options.qos->rules.ceilings()) {
-    protocol::SessionConfig config = session_config(context, meter_);
-    config.qos_ceiling = ceiling;
-    configs_by_subject_.emplace(subject, std::move(config));
+  for (std::uint8_t i = 0; i < protocol::kClassWeights.size(); ++i) {
+    session_configs_.emplace_back(
+        session_config(context, meter_, static_cast<protocol::QosClass>(i)));
   }
   context_.links.attach(index_, reactor_, *this);
 }
 
 Shard::~Shard() {
   timer_.cancel();
-  acceptors_.clear();
+  doors_.clear();
 }
 
-std::expected<void, std::error_code> Shard::accept_from(const transport::Listener& listener) {
-  transport::AcceptHandler& handler = *this;
-  acceptors_.push_back(std::make_unique<transport::Acceptor>(reactor_, listener.fd(index_),
-                                                             listener.shared(), handler));
-  return acceptors_.back()->start();
+std::expected<void, std::error_code> Shard::accept_from(const transport::Listener& listener,
+                                                        protocol::QosClass ceiling) {
+  doors_.push_back(std::make_unique<Door>(*this, listener, ceiling));
+  return doors_.back()->acceptor.start();
 }
 
-// A session's ceiling is its peer's: mostly that of all.
-const protocol::SharedSessionConfig& Shard::config_for(const transport::Socket& socket) const {
-  if (configs_by_subject_.empty()) return session_config_;
-  const auto credentials = transport::peer_credentials(socket.fd());
-  if (!credentials) return session_config_;
-  const auto own = configs_by_subject_.find(subject_of(*credentials));
-  return own == configs_by_subject_.end() ? session_config_ : own->second;
+// A session's ceiling is its peer's, mostly that of all, and never above that of its door.
+const protocol::SharedSessionConfig& Shard::config_for(const transport::Socket& socket,
+                                                       protocol::QosClass ceiling) const {
+  const router::QosRules& rules = context_.options.qos->rules;
+  protocol::QosClass of_peer = rules.ceiling_of({});
+  if (!rules.ceilings().empty()) {
+    const auto credentials = transport::peer_credentials(socket.fd());
+    if (credentials) of_peer = rules.ceiling_of(subject_of(*credentials));
+  }
+  return session_configs_[static_cast<std::size_t>(std::max(of_peer, ceiling))];
 }
 
-void Shard::on_accepted(transport::Socket socket) {
+void Shard::on_accepted(transport::Socket socket, protocol::QosClass ceiling) {
   if (std::exchange(accept_paused_, false)) {
     context_.log.info("accepting connections again (shard {})", index_);
   }
-  const protocol::SharedSessionConfig& config = config_for(socket);
+  const protocol::SharedSessionConfig& config = config_for(socket, ceiling);
   auto peer = std::make_unique<Peer>(*this, std::move(socket), config, peers_.size());
   if (const auto started = peer->connection().start(); !started) {
     context_.log.warn("dropped {}: {}", peer->connection().peer_name(), started.error().message());
@@ -229,7 +250,7 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
   std::swap(peers_[place], peers_.back());
   peers_[place]->place_ = place;
   peers_.pop_back();
-  for (const auto& acceptor : acceptors_) acceptor->connection_closed();
+  for (const auto& door : doors_) door->acceptor.connection_closed();
   check_drained();
 }
 
@@ -249,7 +270,7 @@ void Shard::log_close(const Connection& connection, const CloseReason& reason) {
 
 void Shard::drain(protocol::Duration grace) {
   draining_ = true;
-  for (const auto& acceptor : acceptors_) acceptor->stop();
+  for (const auto& door : doors_) door->acceptor.stop();
   node_.router().drain(grace, reactor_.now());
   for (const auto& peer : peers_) {
     if (peer->id() == 0) peer->connection().session().close(protocol::CloseCode::draining);

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <expected>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <spdlog/logger.h>
@@ -44,8 +43,7 @@ struct ShardContext {
 
 // Carries the sessions of its connections to the router and back. One thread runs the reactor and
 // calls everything but where said otherwise.
-class Shard final : private transport::AcceptHandler,
-                    private transport::ShardReceiver<router::ShardMessage>,
+class Shard final : private transport::ShardReceiver<router::ShardMessage>,
                     private router::Outbox,
                     private transport::EndOfTurn {
  public:
@@ -57,10 +55,10 @@ class Shard final : private transport::AcceptHandler,
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
-  // Accepts what comes to this listener's descriptor of the shard. Errors: the reactor cannot
-  // watch it. REQUIRES: before the thread starts.
+  // Accepts what comes to this listener's descriptor of the shard; nobody who does may use a class
+  // above `ceiling`. Errors: the reactor cannot watch it. REQUIRES: before the thread starts.
   [[nodiscard]] std::expected<void, std::error_code> accept_from(
-      const transport::Listener& listener);
+      const transport::Listener& listener, protocol::QosClass ceiling);
 
   // Takes no connection any more; ends those that are, once their calls are over, at the latest
   // after `grace`.
@@ -77,10 +75,8 @@ class Shard final : private transport::AcceptHandler,
 
  private:
   class Peer;
+  class Door;
 
-  // AcceptHandler
-  void on_accepted(transport::Socket socket) override;
-  void on_accept_paused(std::error_code cause) override;
   // ShardReceiver
   void on_message(std::size_t from, router::ShardMessage&& message) override;
   // Outbox
@@ -91,8 +87,10 @@ class Shard final : private transport::AcceptHandler,
   void on_timer();
   void store_gauges();
   void wake_at(protocol::Instant instant);
-  [[nodiscard]] const protocol::SharedSessionConfig& config_for(
-      const transport::Socket& socket) const;
+  void on_accepted(transport::Socket socket, protocol::QosClass ceiling);
+  void on_accept_paused(std::error_code cause);
+  [[nodiscard]] const protocol::SharedSessionConfig& config_for(const transport::Socket& socket,
+                                                                protocol::QosClass ceiling) const;
   void forget(Peer& peer, const transport::CloseReason& reason);
   void log_close(const transport::Connection& connection, const transport::CloseReason& reason);
   void check_drained();
@@ -103,13 +101,11 @@ class Shard final : private transport::AcceptHandler,
   protocol::BufferPool pool_;
   transport::HalfOpenConnections half_open_;
   protocol::OutputMeter meter_;
-  protocol::SharedSessionConfig session_config_;
-  // Of those whose ceiling is another, by subject.
-  std::map<std::string, protocol::SharedSessionConfig, std::less<>> configs_by_subject_;
+  std::vector<protocol::SharedSessionConfig> session_configs_;  // By ceiling.
   transport::ConnectionOptions connection_options_;
   std::vector<std::unique_ptr<Peer>> peers_;  // Each knows its place.
   NodeShard node_;
-  std::vector<std::unique_ptr<transport::Acceptor>> acceptors_;
+  std::vector<std::unique_ptr<Door>> doors_;
   protocol::Instant gauges_due_{};
   transport::Timer timer_ = transport::Timer::calling<&Shard::on_timer>(this);
   bool accept_paused_ = false;

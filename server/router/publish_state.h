@@ -42,8 +42,9 @@ struct Publisher {
   std::uint64_t id = 0;
   ConnectionId connection = 0;
   std::uint32_t stream = 0;
-  std::uint8_t level = 1;  // ACK_LEVEL of the STREAM_OPEN.
-  std::string subject;     // Of the STREAM_OPEN; may be empty.
+  std::uint8_t level = 1;                 // ACK_LEVEL of the STREAM_OPEN.
+  std::string subject;                    // Of the STREAM_OPEN; may be empty.
+  std::vector<const QosRule*> qos_rules;  // That may match its messages.
   // The last look-up; good for as long as nothing has changed.
   std::string last_subject;
   const Matches* last_matches = nullptr;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <tuple>
 
+#include "protocol/subject.h"
+
 namespace valkyrie::router {
 namespace {
 
@@ -13,15 +15,25 @@ constexpr std::string_view kBelow = ".*";
 auto weight_of(const QosRule& rule) {
   const auto conditions =
       static_cast<int>(!rule.service.empty()) + static_cast<int>(!rule.method.empty()) +
-      static_cast<int>(!rule.identity.empty()) + static_cast<int>(!rule.pair_name.empty());
-  const bool exact = !rule.service.ends_with(kBelow);
-  return std::tuple(conditions, exact, rule.service.size());
+      static_cast<int>(!rule.filter.empty()) + static_cast<int>(!rule.identity.empty()) +
+      static_cast<int>(!rule.pair_name.empty());
+  const bool exact =
+      !rule.service.ends_with(kBelow) && rule.filter.find_first_of("*>") == std::string::npos;
+  return std::tuple(conditions, exact, rule.service.size() + rule.filter.size());
 }
 
 std::expected<void, std::string> add_condition(std::string_view word, QosRule& rule) {
   const auto twice = [&] { return std::unexpected(fmt::format("{} is one too many", word)); };
   constexpr std::string_view kIdentity = "identity:";
   constexpr std::string_view kPair = "pair:";
+  constexpr std::string_view kSubject = "subject:";
+  if (word.starts_with(kSubject)) {
+    if (!rule.filter.empty()) return twice();
+    rule.filter = word.substr(kSubject.size());
+    const auto error = protocol::check_subject(rule.filter, protocol::SubjectForm::filter);
+    if (!error) return {};
+    return std::unexpected(fmt::format("\"{}\": {}", rule.filter, to_string(*error)));
+  }
   if (word.starts_with(kIdentity)) {
     if (!rule.identity.empty()) return twice();
     rule.identity = word.substr(kIdentity.size());
@@ -51,8 +63,8 @@ std::expected<void, std::string> add_condition(std::string_view word, QosRule& r
 
 }  // namespace
 
-bool QosRule::may_match(std::string_view its_service, std::string_view subject) const {
-  if (!identity.empty() && identity != subject) return false;
+bool QosRule::may_match(std::string_view its_service, std::string_view its_identity) const {
+  if (!filter.empty() || (!identity.empty() && identity != its_identity)) return false;
   if (service.empty()) return true;
   if (service.ends_with(kBelow)) {
     const std::string_view prefix = std::string_view(service).substr(0, service.size() - 1);
@@ -62,7 +74,20 @@ bool QosRule::may_match(std::string_view its_service, std::string_view subject) 
 }
 
 bool QosRule::matches(std::string_view its_method, const protocol::MetadataView& metadata) const {
-  if (!method.empty() && method != its_method) return false;
+  return (method.empty() || method == its_method) && pair_matches(metadata);
+}
+
+bool QosRule::may_match_publisher(std::string_view its_identity) const {
+  return service.empty() && (identity.empty() || identity == its_identity);
+}
+
+bool QosRule::matches_published(std::string_view its_subject,
+                                const protocol::MetadataView& metadata) const {
+  return (filter.empty() || protocol::filter_matches(filter, its_subject)) &&
+         pair_matches(metadata);
+}
+
+bool QosRule::pair_matches(const protocol::MetadataView& metadata) const {
   if (pair_name.empty()) return true;
   const auto value = metadata.pair(pair_name);
   return value && *value == pair_value;
@@ -79,8 +104,13 @@ std::expected<QosRule, std::string> parse_qos_conditions(std::string_view text) 
     }
     at = end + 1;
   }
-  if (rule.service.empty() && rule.identity.empty() && rule.pair_name.empty()) {
-    return std::unexpected("a rule needs SERVICE, identity:SUBJECT or pair:NAME:VALUE");
+  if (!rule.service.empty() && !rule.filter.empty()) {
+    return std::unexpected("a call has no subject: give a rule SERVICE or subject:FILTER");
+  }
+  if (rule.service.empty() && rule.filter.empty() && rule.identity.empty() &&
+      rule.pair_name.empty()) {
+    return std::unexpected(
+        "a rule needs SERVICE, subject:FILTER, identity:SUBJECT or pair:NAME:VALUE");
   }
   return rule;
 }
@@ -125,6 +155,14 @@ std::vector<const QosRule*> QosRules::candidates(std::string_view service,
   std::vector<const QosRule*> found;
   for (const QosRule& rule : rules_) {
     if (rule.may_match(service, subject)) found.push_back(&rule);
+  }
+  return found;
+}
+
+std::vector<const QosRule*> QosRules::publisher_candidates(std::string_view subject) const {
+  std::vector<const QosRule*> found;
+  for (const QosRule& rule : rules_) {
+    if (rule.may_match_publisher(subject)) found.push_back(&rule);
   }
   return found;
 }

@@ -58,6 +58,30 @@ TEST(QosRules, match_a_pair_of_the_metadata) {
   EXPECT_EQ(class_of(rules, "any.Service", "M"), std::nullopt);
 }
 
+std::optional<QosClass> class_published(const QosRules& rules, std::string_view subject,
+                                        std::string_view identity = {},
+                                        const MetadataView& metadata = {}) {
+  for (const QosRule* each : rules.publisher_candidates(identity)) {
+    if (each->matches_published(subject, metadata)) return each->qos_class;
+  }
+  return std::nullopt;
+}
+
+TEST(QosRules, match_what_is_published_by_subject_and_identity) {
+  QosRules rules;
+  rules.add(rule("subject:logs.>", QosClass::telemetry));
+  rules.add(rule("subject:logs.alarm", QosClass::critical));
+  rules.add(rule("subject:logs.> identity:uid:7", QosClass::job));
+  rules.add(rule("identity:uid:8", QosClass::system));
+  rules.add(rule("any.Service", QosClass::data));
+  EXPECT_EQ(class_published(rules, "logs.a.b"), QosClass::telemetry);
+  EXPECT_EQ(class_published(rules, "logs"), std::nullopt) << "only below it";
+  EXPECT_EQ(class_published(rules, "logs.alarm"), QosClass::critical) << "a name before a filter";
+  EXPECT_EQ(class_published(rules, "logs.alarm", "uid:7"), QosClass::job) << "two conditions";
+  EXPECT_EQ(class_published(rules, "other", "uid:8"), QosClass::system);
+  EXPECT_EQ(class_of(rules, "logs.alarm", "M"), std::nullopt) << "a service is no subject";
+}
+
 TEST(QosRules, of_equal_rules_the_later_counts) {
   QosRules rules;
   rules.add(rule("a.B", QosClass::job));
@@ -77,7 +101,8 @@ TEST(QosRules, ceilings_are_of_a_subject_or_of_all_others) {
 
 TEST(QosRules, conditions_that_say_nothing_or_too_much_are_errors) {
   for (const char* text : {"", " ", "/M", "a.B/", "a.B a.C", "identity:", "pair:x", "pair::v",
-                           "pair:x:1 pair:y:2", "identity:a identity:b"}) {
+                           "pair:x:1 pair:y:2", "identity:a identity:b", "subject:", "subject:a..b",
+                           "subject:a*", "subject:a subject:b", "a.B subject:a"}) {
     EXPECT_FALSE(parse_qos_conditions(text).has_value()) << text;
   }
 }

@@ -77,6 +77,8 @@ struct RouterStats {
   std::uint64_t subscriptions_reset = 0;    // Too slow, with the option to be reset then.
   std::uint64_t reclassed = 0;  // Messages that a rule has given another class than they asked for.
   std::uint64_t above_ceiling = 0;  // Sessions that ended for a frame above their ceiling.
+  std::uint64_t slow_peers = 0;     // Sessions given up, as their peer took nothing for too long.
+  std::uint64_t slow_streams = 0;   // Streams likewise, or because too much waited for the peer.
 };
 
 // What exists now, for metrics and to prove that nothing is kept.

@@ -130,6 +130,7 @@ class RouterCore final : private LocalPort {
   }
   Connection* touch_first(ConnectionId id);
   void forget_touched(ConnectionId id);
+  [[nodiscard]] bool is_given_up(const Event& event) const;
   void on_stream_opened(ConnectionId id, const Event& event);
   void on_binding_event(ConnectionId id, Binding& binding, const Event& event);
   void on_upstream_event(Upstream& upstream, const Event& event);
@@ -149,6 +150,10 @@ class RouterCore final : private LocalPort {
   [[nodiscard]] std::optional<protocol::QosClass> class_by_rule(
       std::span<const QosRule* const> rules, ConnectionId id, std::string_view method,
       const protocol::MetadataView& metadata);
+  [[nodiscard]] protocol::QosClass below_ceiling(protocol::QosClass qos_class, ConnectionId id);
+  [[nodiscard]] std::vector<const QosRule*> publisher_qos_rules(ConnectionId id);
+  [[nodiscard]] std::uint8_t published_qos(const Publisher& publisher, std::string_view subject,
+                                           const Event& event);
   [[nodiscard]] std::uint8_t reclassed(std::uint8_t qos, std::optional<protocol::QosClass> by_rule);
   [[nodiscard]] std::uint8_t scheduled_qos(const Binding& binding, const Event& event);
   void on_cancel(Call& call);

@@ -33,7 +33,6 @@ ConnectionId RouterCore::attach(protocol::Session& session, std::string_view add
   connection.owner = owner;
   connection.address = address;
   connection.identity = identity;
-  if (config_.qos != nullptr) connection.ceiling = config_.qos->ceiling_of(subject_of(identity));
   if (draining) {  // It dialled in meanwhile.
     touch(id)->session->drain(std::max(protocol::Duration::zero(), drain_until_ - now), now);
   }
@@ -98,10 +97,14 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
       return;
     case EventType::flushed:
       return on_flushed(event);
+    case EventType::reset:
+      if (is_given_up(event)) ++stats.slow_streams;
+      break;
     case EventType::goaway:
     case EventType::closed:
-      if (event.type == EventType::closed && event.local && event.code == CloseCode::forbidden) {
-        ++stats.above_ceiling;
+      if (event.type == EventType::closed && event.local) {
+        if (event.code == CloseCode::forbidden) ++stats.above_ceiling;
+        if (event.code == CloseCode::slow_peer) ++stats.slow_peers;
       }
       if (Connection* connection = connections_.find(id)) leave(*connection);
       return;
@@ -136,6 +139,14 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
     case Tag::none:
       return;
   }
+}
+
+// Whether the node has reset a stream because its peer is slow: not the other end of one.
+bool RouterCore::is_given_up(const Event& event) const {
+  if (!event.local || event.code != CloseCode::slow_peer) return false;
+  if (tag_of(event.user) != Tag::stream) return true;
+  const StreamEnd* end = ends_.find(id_of(event.user));
+  return end != nullptr && (end->other != 0 || end->opening);
 }
 
 void RouterCore::on_stream_opened(ConnectionId id, const Event& event) {

@@ -69,6 +69,7 @@ void PublishCore::on_publish_opened(ConnectionId id, const Event& event) {
   publisher.connection = id;
   publisher.stream = event.stream;
   publisher.subject = subject;
+  publisher.qos_rules = core_.publisher_qos_rules(id);
   publisher.level = event.metadata.octet(MetadataKey::ack_level).value_or(kLevelReceived);
   core_.touch(id)->session->set_user(event.stream, tagged(Tag::publisher, made));
 }
@@ -125,7 +126,7 @@ void PublishCore::on_publish(Publisher& publisher, const Event& event) {
   }
   Outbound message{.metadata = event_metadata(event.metadata, publisher.last_subject),
                    .payload = event.payload,
-                   .qos = event.qos,
+                   .qos = core_.published_qos(publisher, subject, event),
                    .publisher = publisher.connection,
                    .stream = event.stream,
                    .cost = event.cost};

@@ -21,9 +21,28 @@ std::optional<QosClass> RouterCore::class_by_rule(std::span<const QosRule* const
   const auto rule = std::ranges::find_if(
       rules, [&](const QosRule* each) { return each->matches(method, metadata); });
   if (rule == rules.end()) return std::nullopt;
+  return below_ceiling((*rule)->qos_class, id);
+}
+
+QosClass RouterCore::below_ceiling(QosClass qos_class, ConnectionId id) {
   const Connection* connection = connections_.find(id);
-  return connection == nullptr ? (*rule)->qos_class
-                               : std::max((*rule)->qos_class, connection->ceiling);
+  return connection == nullptr ? qos_class
+                               : std::max(qos_class, connection->session->qos_ceiling());
+}
+
+// The same for what is published.
+std::vector<const QosRule*> RouterCore::publisher_qos_rules(ConnectionId id) {
+  if (config_.qos == nullptr) return {};
+  return config_.qos->publisher_candidates(subject_of(connections_.find(id)->identity));
+}
+
+std::uint8_t RouterCore::published_qos(const Publisher& publisher, std::string_view subject,
+                                       const Event& event) {
+  for (const QosRule* rule : publisher.qos_rules) {
+    if (!rule->matches_published(subject, event.metadata)) continue;
+    return reclassed(event.qos, below_ceiling(rule->qos_class, publisher.connection));
+  }
+  return event.qos;
 }
 
 // The qos byte in another class, with its urgency.

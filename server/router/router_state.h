@@ -40,9 +40,8 @@ struct Connection {
   std::string identity;
   std::vector<std::uint64_t> instances;  // Registered from here.
   std::uint64_t event_bytes = 0;         // That wait in the queues of its subscriptions.
-  protocol::QosClass ceiling = protocol::QosClass::critical;
-  bool dirty = false;    // In the list of next_dirty().
-  bool leaving = false;  // It drains or is over: nothing new goes there.
+  bool dirty = false;                    // In the list of next_dirty().
+  bool leaving = false;                  // It drains or is over: nothing new goes there.
 };
 
 // An instance of this shard that is probed, as long as it is routed to.

@@ -17,6 +17,7 @@ using server::testing::Process;
 using server::testing::ProcessOptions;
 using server::testing::RunningNode;
 using server::testing::ScratchDirectory;
+using server::testing::ServerProcess;
 
 // How a program ended and all it wrote.
 struct Ran {

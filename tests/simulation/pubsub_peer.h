@@ -20,6 +20,7 @@ struct Received {
   std::uint32_t sequence = 0;
   std::string subject;
   std::string payload;
+  std::uint8_t qos = 0;
 };
 
 // How an acknowledged message ended.
@@ -139,7 +140,8 @@ inline void PubSubPeer::on_event(const protocol::Event& event) {
       subscriptions[event.stream].events.push_back(
           {.sequence = event.correlation,
            .subject = std::string(event.metadata.subject().value_or("")),
-           .payload = {reinterpret_cast<const char*>(payload.data()), payload.size()}});
+           .payload = {reinterpret_cast<const char*>(payload.data()), payload.size()},
+           .qos = event.qos});
       if (consume) {
         wire.near.consume(event.stream, event.cost);
       } else {

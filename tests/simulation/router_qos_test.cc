@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "protocol/frame.h"
+#include "tests/simulation/pubsub_peer.h"
 #include "tests/simulation/virtual_peer.h"
 
 namespace valkyrie::simulation {
@@ -40,13 +41,11 @@ class Witness final : public Program {
   std::vector<std::uint8_t> seen;
 };
 
-std::shared_ptr<const router::QosRules> rules(std::string_view conditions, QosClass qos_class,
-                                              QosClass ceiling = QosClass::job) {
+std::shared_ptr<const router::QosRules> rules(std::string_view conditions, QosClass qos_class) {
   auto made = std::make_shared<router::QosRules>();
   auto rule = router::parse_qos_conditions(conditions);
   rule->qos_class = qos_class;
   made->add(*rule);
-  made->set_ceiling({}, ceiling);
   return made;
 }
 
@@ -70,7 +69,8 @@ TEST(RouterQos, a_rule_gives_a_method_another_class_and_keeps_the_urgency) {
 
 TEST(RouterQos, a_rule_raises_up_to_the_ceiling_of_who_asks_and_no_further) {
   for (const QosClass ceiling : {QosClass::critical, QosClass::job}) {
-    VirtualNetwork network(1, 1, {}, {.qos = rules("test.Echo", QosClass::critical, ceiling)});
+    VirtualNetwork network(1, 1, {}, {.qos = rules("test.Echo", QosClass::critical)});
+    network.node_config.qos_ceiling = ceiling;
     Witness service(network);
     service.serve();
     Peer client(network);
@@ -79,6 +79,29 @@ TEST(RouterQos, a_rule_raises_up_to_the_ceiling_of_who_asks_and_no_further) {
     network.run();
     ASSERT_EQ(service.seen.size(), 1U);
     EXPECT_EQ(protocol::qos_class(service.seen[0]), ceiling);
+  }
+}
+
+TEST(RouterQos, a_rule_classes_what_is_published_up_to_the_ceiling_of_the_publisher) {
+  for (const QosClass ceiling : {QosClass::critical, QosClass::job}) {
+    VirtualNetwork network(1, 2, {}, {.qos = rules("subject:alarm.*", QosClass::critical)});
+    network.node_config.qos_ceiling = ceiling;
+    PubSubPeer subscriber(network, 1);
+    PubSubPeer publisher(network, 0);
+    subscriber.subscribe(">");
+    const std::uint32_t stream = publisher.publisher();
+    network.run();
+    EXPECT_TRUE(publisher.publish(stream, "alarm.fire", "x"));
+    EXPECT_TRUE(publisher.publish(stream, "news", "x"));
+    network.run();
+    ASSERT_EQ(subscriber.subscriptions.size(), 1U);
+    const auto& events = subscriber.subscriptions.begin()->second.events;
+    ASSERT_EQ(events.size(), 2U);
+    for (const Received& event : events) {
+      const bool is_alarm = event.subject == "alarm.fire";
+      EXPECT_EQ(protocol::qos_class(event.qos), is_alarm ? ceiling : QosClass::data);
+    }
+    EXPECT_EQ(network.router_of(0).stats().reclassed, 1U);
   }
 }
 

@@ -139,9 +139,11 @@ class Peer final : public Program {
   std::size_t abandoned = 0;
   protocol::StatusCode answer_code = protocol::StatusCode::ok;  // Of its answers.
   std::size_t fails_each = 0;  // With it, each so many-th answer is INTERNAL instead.
-  bool hold = false;           // Keep requests instead of echoing them.
-  bool consume = true;         // Return credit for what came.
-  bool closed = false;         // The session is over.
+  // What it says to a request; else an echo.
+  std::function<std::string(const Incoming&)> answer_with;
+  bool hold = false;    // Keep requests instead of echoing them.
+  bool consume = true;  // Return credit for what came.
+  bool closed = false;  // The session is over.
   protocol::CloseCode close_code = protocol::CloseCode::none;
 
  private:
@@ -247,7 +249,7 @@ inline void Peer::on_request(const protocol::Event& event) {
   if (hold) {
     held.push_back(std::move(request));
   } else {
-    reply(request, request.payload);
+    reply(request, answer_with ? answer_with(request) : request.payload);
   }
 }
 
