@@ -56,7 +56,7 @@ class Channel {
 };
 
 // Makes the channels of a door. Any thread.
-class ChannelFactory {
+class ChannelSource {
  public:
   // The acceptor's side of a Noise channel; nullptr where the door does not speak it.
   [[nodiscard]] virtual std::unique_ptr<Channel> accept_noise() = 0;
@@ -64,7 +64,7 @@ class ChannelFactory {
   [[nodiscard]] virtual bool allows_plain() const = 0;
 
  protected:
-  ~ChannelFactory() = default;
+  ~ChannelSource() = default;
 };
 
 }  // namespace valkyrie::protocol

@@ -23,7 +23,7 @@ using protocol::Event;
 using protocol::EventType;
 
 // A door that speaks Noise, with one key.
-class Door final : public protocol::ChannelFactory {
+class Door final : public protocol::ChannelSource {
  public:
   Door() {
     noise::SecretKey secret;

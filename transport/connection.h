@@ -76,7 +76,7 @@ struct ConnectionOptions {
   // How long a closed session may take to write its last bytes and see the peer's end.
   protocol::Duration linger = std::chrono::seconds{2};
   // Of an acceptor: which channels its door speaks; nullptr for none. Kept by reference.
-  protocol::ChannelFactory* channels = nullptr;
+  protocol::ChannelSource* channels = nullptr;
 };
 
 // Drives a protocol::Session by a socket: what is read goes into the session, its events to the
@@ -185,7 +185,7 @@ class Connection final : private StreamSink, private EndOfTurn {
   HalfOpenConnections* half_open_;
   Connection* older_ = nullptr;  // In half_open_.
   Connection* newer_ = nullptr;
-  protocol::ChannelFactory* const channels_;
+  protocol::ChannelSource* const channels_;
   std::unique_ptr<Sealed> sealed_;
   const protocol::Duration linger_time_;
   const std::uint32_t unsent_bytes_;
