@@ -14,9 +14,11 @@ bool Caller::call(const Ask& ask) {
   const std::uint32_t stream = stream_to(ask);
   if (stream == 0) return false;
   CallRecord& call = around_.ledger.ask(number(), ask, now());
+  if (ask.origin == 0) retry_budget_.earn();
   std::array<std::byte, 64> buffer;
   protocol::MetadataWriter writer(buffer);
   if (ask.deadline) writer.deadline(*ask.deadline);
+  if (ask.attempt > 0) writer.octet(protocol::MetadataKey::attempt, ask.attempt);
   writer.ignorable(kCallKey, id_bytes(call.id));
   const std::vector<std::byte> payload = pattern(call.id, ask.bytes);
   const protocol::Outgoing message{
@@ -35,6 +37,22 @@ bool Caller::call(const Ask& ask) {
   running_[call.id] = {.stream = stream, .correlation = sent->correlation};
   if (ask.deadline) deadlines_.emplace(now() + *ask.deadline, call.id);
   return true;
+}
+
+void Caller::consider_retry(CallId id) {
+  const CallRecord& call = around_.ledger.record(id);
+  Ask again = call.ask;
+  if (retries_stopped_ || call.cancel_asked || ++again.attempt == detail::kAttemptsMax) return;
+  if (!detail::may_retry(call.code, call.outcome, again.idempotent)) return;
+  if (!retry_budget_.spend()) return;
+  if (again.origin == 0) again.origin = id;
+  const double random = static_cast<double>(pick(1000)) / 1000;
+  retries_.emplace(now() + detail::retry_pause(again.attempt, random), again);
+}
+
+void Caller::stop_retrying() {
+  retries_stopped_ = true;
+  retries_.clear();
 }
 
 std::uint32_t Caller::stream_to(const Ask& ask) {
@@ -87,12 +105,14 @@ void Caller::on_program_event(const protocol::Event& event) {
                          event.payload.size());
       around_.ledger.answered(number(), event);
       running_.erase(event.cookie);
+      consider_retry(event.cookie);
       return consume(event);
     case EventType::request_failed:
       around_.trace.line(now(), "{}: call {} failed, {} {} {}", number(), event.cookie,
                          to_string(event.code), to_string(event.status), to_string(event.outcome));
       around_.ledger.failed(number(), event);
       running_.erase(event.cookie);
+      consider_retry(event.cookie);
       return;
     case EventType::end:
     case EventType::reset:
@@ -100,6 +120,7 @@ void Caller::on_program_event(const protocol::Event& event) {
       return forget(event.stream);
     case EventType::closed:
       deadlines_.clear();
+      stop_retrying();
       return streams_.clear();
     default:
       return;
@@ -111,12 +132,20 @@ std::optional<Instant> Caller::deadline() const {
   if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next)) {
     next = deadlines_.begin()->first;
   }
+  if (!retries_.empty() && (!next || retries_.begin()->first < *next)) {
+    next = retries_.begin()->first;
+  }
   return next;
 }
 
 // The caller's own timer rules: it gives the call up.
 void Caller::on_deadline() {
   on_stream_deadline();
+  while (!retries_.empty() && retries_.begin()->first <= now()) {
+    const Ask ask = retries_.begin()->second;
+    retries_.erase(retries_.begin());
+    call(ask);
+  }
   while (!deadlines_.empty() && deadlines_.begin()->first <= now()) {
     const CallId id = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());

@@ -1,11 +1,12 @@
-// A client program of a world: calls, cancels, ends and resets its streams, reads late; and opens
-// streams, as the streamer it is.
+// A client program of a world: calls, and again what failed and may be; cancels, ends and resets
+// its streams, reads late; and opens streams, as the streamer it is.
 #pragma once
 
 #include <map>
 #include <string>
 #include <utility>
 
+#include "sdk/cpp/src/retry_policy.h"
 #include "tests/simulation/streamer.h"
 
 namespace valkyrie::simulation {
@@ -21,6 +22,8 @@ class Caller final : public Streamer {
   void cancel_any();
   // ENDs, or else resets, one of its streams. The next call to the service opens another.
   void leave_stream(bool in_order);
+  // From now on it makes no call again.
+  void stop_retrying();
 
   [[nodiscard]] std::optional<Instant> deadline() const override;
   void on_deadline() override;
@@ -31,6 +34,7 @@ class Caller final : public Streamer {
     std::uint32_t correlation = 0;
   };
 
+  void consider_retry(CallId id);
   void on_program_event(const protocol::Event& event) override;
   std::uint32_t stream_to(const Ask& ask);
   void forget(std::uint32_t stream);
@@ -38,6 +42,10 @@ class Caller final : public Streamer {
   std::map<std::pair<std::string, std::uint8_t>, std::uint32_t> streams_;
   std::map<CallId, Running> running_;
   std::multimap<Instant, CallId> deadlines_;
+  // As the SDK retries.
+  valkyrie::detail::RetryBudget retry_budget_;
+  std::multimap<Instant, Ask> retries_;
+  bool retries_stopped_ = false;
 };
 
 }  // namespace valkyrie::simulation

@@ -1,6 +1,10 @@
 #include "tests/simulation/ledger.h"
 
+#include <map>
+#include <utility>
+
 #include "protocol/metadata.h"
+#include "sdk/cpp/src/retry_policy.h"
 #include "tests/simulation/pattern.h"
 #include "tests/simulation/violation.h"
 
@@ -9,6 +13,7 @@ namespace {
 
 using protocol::Outcome;
 using protocol::StatusCode;
+namespace sdk = valkyrie::detail;
 
 // The node's own services do not send the call's id back.
 bool is_builtin(const std::string& target) { return target.starts_with("valkyrie."); }
@@ -26,7 +31,38 @@ CallRecord& Ledger::ask(std::uint32_t caller, const Ask& ask, protocol::Instant 
   call.ask = ask;
   call.caller = caller;
   call.asked = now;
+  if (ask.origin != 0) check_repeat(call);
   return call;
+}
+
+// What a service may have executed is not made again, unless that does no harm.
+void Ledger::check_repeat(const CallRecord& call) const {
+  std::uint8_t attempts = 0;
+  for (const CallRecord& earlier : calls_) {
+    if (earlier.id == call.id) break;
+    if (earlier.id != call.ask.origin && earlier.ask.origin != call.ask.origin) continue;
+    ++attempts;
+    require(earlier.over || !earlier.taken, "{} is made again as {} before it ended",
+            describe(earlier), call.id);
+    require(call.ask.idempotent || earlier.seen_by == 0,
+            "{} is made again as {}; but service {} got it", describe(earlier), call.id,
+            earlier.seen_by);
+  }
+  require(attempts == call.ask.attempt && attempts < sdk::kAttemptsMax,
+          "{} is attempt {} after {} others", describe(call), call.ask.attempt, attempts);
+}
+
+void Ledger::check_budgets() const {
+  std::map<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>> counts;
+  for (const CallRecord& call : calls_) {
+    auto& [firsts, repeats] = counts[call.caller];
+    ++(call.ask.origin == 0 ? firsts : repeats);
+  }
+  for (const auto& [caller, count] : counts) {
+    const auto& [firsts, repeats] = count;
+    require(repeats <= sdk::RetryBudget::kSavedMax + firsts / sdk::RetryBudget::kCallsEach,
+            "caller {} has made {} calls, and {} again", caller, firsts, repeats);
+  }
 }
 
 CallRecord& Ledger::record(CallId id) {
@@ -119,6 +155,7 @@ void Ledger::end(CallRecord& call, StatusCode code, Outcome outcome) {
 }
 
 void Ledger::check_all_over() const {
+  check_budgets();
   for (const CallRecord& call : calls_) {
     require(call.over || !call.taken || call.ask.notify, "{} never ended", describe(call));
     require(call.seen_by != 0 || !call.taken || !call.ask.notify || !call.ask.must_succeed,

@@ -25,6 +25,9 @@ struct Ask {
   std::uint8_t options = 0;
   std::uint8_t qos = protocol::kQosDefault;
   bool notify = false;
+  bool idempotent = false;    // It may run twice.
+  std::uint8_t attempt = 0;   // Made again so often,
+  CallId origin = 0;          // since this first one.
   bool must_succeed = false;  // Nothing in this world excuses another end than an ok one.
 };
 
@@ -77,12 +80,15 @@ class Ledger {
   // All calls, in the order they were made.
   [[nodiscard]] const std::vector<CallRecord>& calls() const { return calls_; }
 
-  // At the end of the world: each call has its one outcome.
+  // At the end of the world: each call has its one outcome, and no caller has repeated more than
+  // its budget allows.
   void check_all_over() const;
   // Calls that must succeed have done so, unless younger than `patience`.
   void check_progress(protocol::Instant now, protocol::Duration patience) const;
 
  private:
+  void check_repeat(const CallRecord& call) const;
+  void check_budgets() const;
   void end(CallRecord& call, protocol::StatusCode code, protocol::Outcome outcome);
   void check_answer(const CallRecord& call, const protocol::Event& event) const;
 

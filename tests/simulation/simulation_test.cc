@@ -50,6 +50,7 @@ std::string live_through(const WorldOptions& options, WorldCounts& sum) {
     sum.calls += counts.calls;
     sum.ok += counts.ok;
     sum.maybe += counts.maybe;
+    sum.repeats += counts.repeats;
     sum.not_executed += counts.not_executed;
     sum.connections += counts.connections;
     sum.damaged += counts.damaged;
@@ -81,15 +82,16 @@ TEST(Simulation, every_promise_holds_in_every_world) {
     ADD_FAILURE() << "seed " << seed << ": " << broken << "\nreplay with " << replay_command(seed);
   }
   fmt::print(
-      "{} worlds: {} connections; {} calls, {} ok, {} not executed, {} unknown; {} streams, {} ok, "
-      "{} messages; {} jobs, {} succeeded, {} bytes of logs\n",
-      settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe, sum.streams,
-      sum.streams_ok, sum.messages, sum.jobs, sum.jobs_succeeded, sum.log_bytes);
+      "{} worlds: {} connections; {} calls, {} ok, {} not executed, {} unknown, {} made again; "
+      "{} streams, {} ok, {} messages; {} jobs, {} succeeded, {} bytes of logs\n",
+      settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe, sum.repeats,
+      sum.streams, sum.streams_ok, sum.messages, sum.jobs, sum.jobs_succeeded, sum.log_bytes);
   // Worlds in which nothing happens prove nothing.
   if (settings.seeds < kSeedsDefault || failures > 0) return;
   EXPECT_GT(sum.ok, settings.seeds * 10);
   EXPECT_GT(sum.not_executed, settings.seeds);
   EXPECT_GT(sum.maybe, settings.seeds / 10);
+  EXPECT_GT(sum.repeats, settings.seeds);
   EXPECT_GT(sum.streams_ok, settings.seeds);
   EXPECT_GT(sum.messages, settings.seeds * 10);
   EXPECT_GT(sum.jobs_succeeded, settings.seeds / 10);

@@ -233,6 +233,7 @@ WorldCounts World::count() const {
   for (const CallRecord& call : ledger_.calls()) {
     if (!call.taken || call.ask.notify) continue;
     ++counts.calls;
+    if (call.ask.origin != 0) ++counts.repeats;
     if (call.code == protocol::StatusCode::ok) ++counts.ok;
     if (call.outcome == protocol::Outcome::maybe_executed) ++counts.maybe;
     if (call.outcome == protocol::Outcome::not_executed) ++counts.not_executed;

@@ -46,6 +46,7 @@ struct WorldCounts {
   std::uint64_t calls = 0;
   std::uint64_t ok = 0;
   std::uint64_t maybe = 0;         // Ended with an unknown outcome.
+  std::uint64_t repeats = 0;       // Of them made again.
   std::uint64_t not_executed = 0;  // Ended, and no service ever saw them.
   std::uint64_t streams = 0;
   std::uint64_t streams_ok = 0;

@@ -45,6 +45,7 @@ void World::heal() {
     if (auto* streamer = dynamic_cast<Streamer*>(program.get()); streamer != nullptr) {
       if (!streamer->closed()) streamer->finish_all();
     }
+    if (auto* caller = dynamic_cast<Caller*>(program.get())) caller->stop_retrying();
     auto* responder = dynamic_cast<Responder*>(program.get());
     if (responder == nullptr || responder->closed()) continue;
     responder->check_told();
@@ -156,6 +157,7 @@ void World::probe() {
   for (std::uint32_t shard = 0; shard < network_.shard_count(); ++shard) {
     const auto number = static_cast<std::uint32_t>(programs_.size() + 1);
     auto made = std::make_unique<Caller>(surroundings(), number, shard, protocol::SessionConfig{});
+    made->stop_retrying();
     network_.run();
     for (std::uint32_t i = 0; i <= kServices; ++i) {
       const std::string target = i == kServices ? kSteadyService : service_name(i);

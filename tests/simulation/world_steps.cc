@@ -198,6 +198,7 @@ void World::call(Caller& caller) {
   ask.must_succeed = calm() && is_served(ask.target) && has_ample_room();
   ask.notify = ask.options == 0 && chance(15);
   if (ask.notify) ask.deadline.reset();
+  ask.idempotent = chance(3);
   caller.call(ask);
 }
 
