@@ -130,21 +130,4 @@ class ClosedLoop {
   std::vector<Connection> connections_;
 };
 
-// main() of a load program: options in, one line of JSON out; 2 on bad usage, 1 on a failed run.
-template <typename Wire>
-int closed_loop_main(int argc, const char* const* argv, std::string_view program) {
-  auto options = parse_load_options(argc, argv);
-  if (!options) {
-    fmt::print(stderr, "{}\n", options.error());
-    return 2;
-  }
-  const auto result = ClosedLoop<Wire>(std::move(*options)).run(program);
-  if (!result) {
-    fmt::print(stderr, "{}: {}\n", program, result.error());
-    return 1;
-  }
-  fmt::print("{}\n", *result);
-  return 0;
-}
-
 }  // namespace valkyrie::bench

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <expected>
 #include <fmt/format.h>
@@ -183,22 +182,5 @@ class FanOut {
   std::atomic<std::uint64_t> delivered_{0};
   std::atomic<bool> over_{false};
 };
-
-// main() of a publish load: options in, one line of JSON out; 2 on bad usage, 1 on a failed run.
-template <typename Wire>
-int fan_out_main(int argc, const char* const* argv, std::string_view program) {
-  auto options = parse_load_options(argc, argv);
-  if (!options) {
-    fmt::print(stderr, "{}\n", options.error());
-    return 2;
-  }
-  const auto result = FanOut<Wire>(std::move(*options)).run(program);
-  if (!result) {
-    fmt::print(stderr, "{}: {}\n", program, result.error());
-    return 1;
-  }
-  fmt::print("{}\n", *result);
-  return 0;
-}
 
 }  // namespace valkyrie::bench

@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <fmt/format.h>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "tools/histogram.h"
 
@@ -62,5 +64,23 @@ class Measurement {
   std::uint64_t errors_ = 0;
   tools::Histogram histogram_;
 };
+
+// main() of a load program: options in, one line of JSON out; 2 on bad usage, 1 on a failed run.
+// A Load is made of LoadOptions; run(program) returns the JSON, or one line for the user.
+template <typename Load>
+int load_main(int argc, const char* const* argv, std::string_view program) {
+  auto options = parse_load_options(argc, argv);
+  if (!options) {
+    fmt::print(stderr, "{}\n", options.error());
+    return 2;
+  }
+  const std::expected<std::string, std::string> result = Load(std::move(*options)).run(program);
+  if (!result) {
+    fmt::print(stderr, "{}: {}\n", program, result.error());
+    return 1;
+  }
+  fmt::print("{}\n", *result);
+  return 0;
+}
 
 }  // namespace valkyrie::bench

@@ -44,23 +44,23 @@ ClientOptions options_on(Loop* loop) {
 
 class PublishLoad {
  public:
-  PublishLoad(LoadOptions options, Loop loop)
+  explicit PublishLoad(LoadOptions options)
       : options_(std::move(options)),
         window_(std::clamp<std::uint64_t>(
             kWindowBytes / (std::uint64_t{options_.size} * options_.connections), 1,
             options_.depth)),
         batch_(std::max<std::uint64_t>(1, window_ / 4)),
         payload_(options_.size),
-        measurement_(options_, 0),
-        loop_(std::move(loop)) {}
+        measurement_(options_, 0) {}
   PublishLoad(const PublishLoad&) = delete;
   PublishLoad& operator=(const PublishLoad&) = delete;
 
-  [[nodiscard]] std::expected<std::string, std::string> run() {
+  [[nodiscard]] std::expected<std::string, std::string> run(std::string_view program) {
+    if (!loop_) return std::unexpected(loop_.error().to_string());
     if (options_.size < sizeof(std::uint64_t)) return std::unexpected("--size is below 8");
     if (auto opened = open_all(); !opened) return std::unexpected(opened.error().to_string());
     measurement_ = Measurement(options_, now_ns());
-    std::thread turning([this] { loop_.run(); });
+    std::thread turning([this] { loop_->run(); });
     publisher_->spawn(publish(this, published_ = window_));
     bool over = false;
     {
@@ -70,14 +70,14 @@ class PublishLoad {
           [this] { return over_; });
       over_ = true;
     }
-    loop_.stop();
+    loop_->stop();
     turning.join();
     publisher_.reset();
     subscriptions_.clear();
     subscribers_.clear();
     if (!over) return std::unexpected("deliveries have ceased");
     if (!failure_.empty()) return std::unexpected(failure_);
-    std::string result = measurement_.to_json("valkyrie_publish");
+    std::string result = measurement_.to_json(program);
     result.pop_back();
     return fmt::format("{}, \"missed\": {}}}", result, missed_);
   }
@@ -85,7 +85,7 @@ class PublishLoad {
  private:
   Result<void> open_all() {
     for (std::uint32_t i = 0; i < options_.connections; ++i) {
-      auto client = Client::connect(options_.url, options_on(&loop_));
+      auto client = Client::connect(options_.url, options_on(&*loop_));
       if (!client) return std::unexpected(client.error());
       auto subscription = client->subscribe(
           kSubject, {}, [this](const PublicationView& message) { take(message); });
@@ -147,7 +147,7 @@ class PublishLoad {
   std::uint64_t missed_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t now_ = 0;
-  Loop loop_;
+  Result<Loop> loop_ = Loop::create();
   std::vector<Client> subscribers_;
   std::vector<Subscription> subscriptions_;
   std::optional<Client> publisher_;
@@ -172,28 +172,11 @@ int stall(const char* url) {
   return 0;
 }
 
-int publish_main(int argc, const char* const* argv) {
-  if (argc == 3 && std::string_view(argv[1]) == "--stall") return stall(argv[2]);
-  auto options = parse_load_options(argc, argv);
-  if (!options) {
-    fmt::print(stderr, "{}\n", options.error());
-    return 2;
-  }
-  auto loop = Loop::create();
-  if (!loop) {
-    fmt::print(stderr, "valkyrie_publish: {}\n", loop.error().to_string());
-    return 1;
-  }
-  const auto result = PublishLoad(std::move(*options), std::move(*loop)).run();
-  if (!result) {
-    fmt::print(stderr, "valkyrie_publish: {}\n", result.error());
-    return 1;
-  }
-  fmt::print("{}\n", *result);
-  return 0;
-}
-
 }  // namespace
 }  // namespace valkyrie::bench
 
-int main(int argc, char** argv) { return valkyrie::bench::publish_main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace valkyrie::bench;
+  if (argc == 3 && std::string_view(argv[1]) == "--stall") return stall(argv[2]);
+  return load_main<PublishLoad>(argc, argv, "valkyrie_publish");
+}

@@ -41,9 +41,9 @@ def figures_of(output: str, setting: Setting) -> dict[str, float]:
 
 
 def calls_of(output: str) -> int:
-    """Every call a load program made, warm-up included where it has one."""
+    """Every call a load program made, warm-up included where it has one; of bulk, its messages."""
     result = json.loads(output)
-    for name in ("calls_in_all", "calls"):
+    for name in ("calls_in_all", "calls", "messages"):
         if name in result:
             return int(result[name])
     raise RunFailed("the load program does not say how many calls it made")

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "bench/load.h"
@@ -67,8 +68,8 @@ void relay(const Descriptor& listener, const std::string& url, std::size_t size)
 }
 
 // Takes blocks; the JSON result.
-std::expected<std::string, std::string> sink(const Descriptor& listener,
-                                             const LoadOptions& options) {
+std::expected<std::string, std::string> sink(const Descriptor& listener, const LoadOptions& options,
+                                             std::string_view program) {
   const auto socket = accept_one(listener);
   if (!socket) return std::unexpected(socket.error());
   std::vector<std::byte> block(options.size);
@@ -81,51 +82,47 @@ std::expected<std::string, std::string> sink(const Descriptor& listener,
     if (now >= begin) bytes += static_cast<std::uint64_t>(got);
   }
   const double rate = static_cast<double>(bytes) / options.time_s;
-  return fmt::format(
-      R"({{"program": "bandwidth_floor", "hops": {}, "size": {}, "bytes_per_s": {:.0f}, )"
-      R"("messages_per_s": {:.1f}, "errors": 0}})",
-      options.connections, options.size, rate, rate / options.size);
+  return fmt::format(R"({{"program": "{}", "hops": {}, "size": {}, "bytes_per_s": {:.0f}, )"
+                     R"("messages_per_s": {:.1f}, "errors": 0}})",
+                     program, options.connections, options.size, rate, rate / options.size);
 }
 
-std::expected<std::string, std::string> measure(const LoadOptions& options) {
-  if (options.connections > 2) return std::unexpected("--connections, the hops, are 1 or 2");
-  const bool relayed = options.connections == 2;
-  const auto last = listen_on(options.url);
-  if (!last) return std::unexpected(last.error());
-  std::string first_url = options.url;
-  std::vector<pid_t> children;
-  if (relayed) {
-    const bool tcp = options.url.starts_with("tcp://");
-    const auto first = listen_on(tcp ? "tcp://127.0.0.1:0" : options.url + ".relay");
-    if (!first) return std::unexpected(first.error());
-    first_url = url_of(*first);
-    children.push_back(start([&] { relay(*first, options.url, options.size); }));
-  }
-  children.push_back(start([&] { source(first_url, options.size); }));
-  auto result = sink(*last, options);
-  for (const pid_t child : children) {
-    ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
-  }
-  return result;
-}
+// All of it, the children included.
+class Bandwidth {
+ public:
+  explicit Bandwidth(LoadOptions options) : options_(std::move(options)) {}
 
-int bandwidth_floor_main(int argc, const char* const* argv) {
-  const auto options = parse_load_options(argc, argv);
-  if (!options) {
-    fmt::print(stderr, "{}\n", options.error());
-    return 2;
+  [[nodiscard]] std::expected<std::string, std::string> run(std::string_view program) {
+    if (options_.connections > 2) return std::unexpected("--connections, the hops, are 1 or 2");
+    const bool relayed = options_.connections == 2;
+    const auto last = listen_on(options_.url);
+    if (!last) return std::unexpected(last.error());
+    std::string first_url = options_.url;
+    std::vector<pid_t> children;
+    if (relayed) {
+      const bool tcp = options_.url.starts_with("tcp://");
+      const auto first = listen_on(tcp ? "tcp://127.0.0.1:0" : options_.url + ".relay");
+      if (!first) return std::unexpected(first.error());
+      first_url = url_of(*first);
+      children.push_back(start([&] { relay(*first, options_.url, options_.size); }));
+    }
+    children.push_back(start([&] { source(first_url, options_.size); }));
+    auto result = sink(*last, options_, program);
+    for (const pid_t child : children) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, nullptr, 0);
+    }
+    return result;
   }
-  const auto result = measure(*options);
-  if (!result) {
-    fmt::print(stderr, "bandwidth_floor: {}\n", result.error());
-    return 1;
-  }
-  fmt::print("{}\n", *result);
-  return 0;
-}
+
+ private:
+  const LoadOptions options_;
+};
 
 }  // namespace
 }  // namespace valkyrie::bench
 
-int main(int argc, char** argv) { return valkyrie::bench::bandwidth_floor_main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace valkyrie::bench;
+  return load_main<Bandwidth>(argc, argv, "bandwidth_floor");
+}

@@ -56,6 +56,6 @@ class FloorWire {
 }  // namespace valkyrie::bench
 
 int main(int argc, char** argv) {
-  return valkyrie::bench::closed_loop_main<valkyrie::bench::FloorWire>(argc, argv,
-                                                                       "relay_floor_load");
+  using namespace valkyrie::bench;
+  return load_main<ClosedLoop<FloorWire>>(argc, argv, "relay_floor_load");
 }

@@ -3,11 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
-#include <fmt/format.h>
+#include <expected>
 #include <grpcpp/grpcpp.h>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/load.h"
@@ -72,34 +74,36 @@ void run_loop(std::vector<Slot>& slots, const EchoMessage& request, grpc::Comple
   }
 }
 
-int client_main(int argc, const char* const* argv) {
-  const auto options = parse_load_options(argc, argv);
-  if (!options) {
-    fmt::print(stderr, "{}\n", options.error());
-    return 2;
-  }
-  grpc::CompletionQueue queue;
-  std::vector<std::unique_ptr<Echo::Stub>> stubs;
-  std::vector<Slot> slots(std::size_t{options->connections} * options->depth);
-  for (std::uint32_t index = 0; index < options->connections; ++index) {
-    stubs.push_back(open_channel(*options, index));
-    if (stubs.back() == nullptr) {
-      fmt::print(stderr, "grpc_client: no server at {}\n", options->url);
-      return 1;
+class Calls {
+ public:
+  explicit Calls(LoadOptions options) : options_(std::move(options)) {}
+
+  [[nodiscard]] std::expected<std::string, std::string> run(std::string_view program) {
+    grpc::CompletionQueue queue;
+    std::vector<std::unique_ptr<Echo::Stub>> stubs;
+    std::vector<Slot> slots(std::size_t{options_.connections} * options_.depth);
+    for (std::uint32_t index = 0; index < options_.connections; ++index) {
+      stubs.push_back(open_channel(options_, index));
+      if (stubs.back() == nullptr) return std::unexpected("no server at " + options_.url);
+      for (std::uint32_t at = 0; at < options_.depth; ++at) {
+        slots[std::size_t{index} * options_.depth + at].stub = stubs.back().get();
+      }
     }
-    for (std::uint32_t at = 0; at < options->depth; ++at) {
-      slots[std::size_t{index} * options->depth + at].stub = stubs.back().get();
-    }
+    EchoMessage request;
+    request.set_payload(std::string(options_.size, 'x'));
+    Measurement measurement(options_, now_ns());
+    run_loop(slots, request, queue, measurement);
+    return measurement.to_json(program);
   }
-  EchoMessage request;
-  request.set_payload(std::string(options->size, 'x'));
-  Measurement measurement(*options, now_ns());
-  run_loop(slots, request, queue, measurement);
-  fmt::print("{}\n", measurement.to_json("grpc_client"));
-  return 0;
-}
+
+ private:
+  const LoadOptions options_;
+};
 
 }  // namespace
 }  // namespace valkyrie::bench
 
-int main(int argc, char** argv) { return valkyrie::bench::client_main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace valkyrie::bench;
+  return load_main<Calls>(argc, argv, "grpc_client");
+}

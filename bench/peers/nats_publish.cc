@@ -42,6 +42,6 @@ class NatsPublishWire {
 }  // namespace valkyrie::bench
 
 int main(int argc, char** argv) {
-  return valkyrie::bench::fan_out_main<valkyrie::bench::NatsPublishWire>(argc, argv,
-                                                                         "nats_publish");
+  using namespace valkyrie::bench;
+  return load_main<FanOut<NatsPublishWire>>(argc, argv, "nats_publish");
 }

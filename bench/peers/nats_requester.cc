@@ -66,5 +66,6 @@ class NatsWire {
 }  // namespace valkyrie::bench
 
 int main(int argc, char** argv) {
-  return valkyrie::bench::closed_loop_main<valkyrie::bench::NatsWire>(argc, argv, "nats_requester");
+  using namespace valkyrie::bench;
+  return load_main<ClosedLoop<NatsWire>>(argc, argv, "nats_requester");
 }

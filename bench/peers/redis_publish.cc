@@ -117,5 +117,6 @@ static_assert(kChannel.size() == 10);  // As publish() writes it.
 }  // namespace valkyrie::bench
 
 int main(int argc, char** argv) {
-  return valkyrie::bench::fan_out_main<valkyrie::bench::RedisWire>(argc, argv, "redis_publish");
+  using namespace valkyrie::bench;
+  return load_main<FanOut<RedisWire>>(argc, argv, "redis_publish");
 }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sdk/cpp/test/stream_handlers.h"
 #include "tests/e2e/programs.h"
 #include "valkyrie/client.h"
 
@@ -17,17 +18,11 @@ namespace valkyrie::tests {
 namespace {
 
 using namespace std::chrono_literals;
+using test::count;
+using test::echo;
+using test::rest;
 
 using Text = Stream<std::string, std::string>;
-
-Task<Result<void>> count(IncomingCall, std::string to, Writer<std::string> ticks) {
-  for (int i = 1; i <= std::stoi(to); ++i) {
-    const std::string tick = std::to_string(i);
-    const Result<void> written = co_await ticks.write(tick);
-    if (!written) co_return written;
-  }
-  co_return {};
-}
 
 Task<Result<std::string>> sum(IncomingCall, Reader<std::string> numbers) {
   int total = 0;
@@ -36,17 +31,6 @@ Task<Result<std::string>> sum(IncomingCall, Reader<std::string> numbers) {
     if (!number) co_return std::unexpected(number.error());
     if (!*number) co_return std::to_string(total);
     total += std::stoi(**number);
-  }
-}
-
-Task<Result<void>> echo(IncomingCall, Reader<std::string> in, Writer<std::string> out) {
-  while (true) {
-    const Result<std::optional<std::string>> message = co_await in.read();
-    if (!message) co_return std::unexpected(message.error());
-    if (!*message) co_return {};
-    if (**message == "fail") co_return fail(StatusCode::aborted, "as was asked");
-    const Result<void> written = co_await out.write(**message);
-    if (!written) co_return written;
   }
 }
 
@@ -83,15 +67,6 @@ class Streams : public ::testing::Test {
   Text open(std::string_view method, const CallOptions& options = {}) {
     return caller->stream<std::string, std::string>(fmt::format("test.Streams/{}", method),
                                                     options);
-  }
-  static std::vector<std::string> rest(Text& stream) {
-    std::vector<std::string> all;
-    while (true) {
-      auto message = stream.read().wait();
-      EXPECT_TRUE(message.has_value()) << message.error().to_string();
-      if (!message || !*message) return all;
-      all.push_back(std::move(**message));
-    }
   }
   // Waits until Watch's handler has seen how its caller ended.
   StatusCode watched() {

@@ -12,13 +12,17 @@
 #include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
+#include "sdk/cpp/test/stream_handlers.h"
 #include "valkyrie/valkyrie.h"
 
 namespace valkyrie {
 namespace {
 
 using namespace std::chrono_literals;
+using test::count;
+using test::echo;
 using test::quiet;
+using test::rest;
 
 class ServedStreams : public testing::Test {
  protected:
@@ -30,30 +34,11 @@ class ServedStreams : public testing::Test {
   Stream<std::string, std::string> open(const char* method, const CallOptions& options = {}) {
     return caller.stream<std::string, std::string>("t.Service/" + std::string(method), options);
   }
-  // All messages up to the end, which must be clean.
-  static std::vector<std::string> rest(Stream<std::string, std::string>& stream) {
-    std::vector<std::string> all;
-    while (true) {
-      auto message = stream.read().wait();
-      EXPECT_TRUE(message.has_value()) << message.error().to_string();
-      if (!message || !*message) return all;
-      all.push_back(std::move(**message));
-    }
-  }
 
   test::FakeNode node;
   Client server;
   Client caller;
 };
-
-Task<Result<void>> count(IncomingCall, std::string to, Writer<std::string> ticks) {
-  for (int i = 1; i <= std::stoi(to); ++i) {
-    const std::string tick = std::to_string(i);
-    const Result<void> written = co_await ticks.write(tick);
-    if (!written) co_return written;
-  }
-  co_return {};
-}
 
 Task<Result<std::string>> join(IncomingCall, Reader<std::string> words) {
   std::string all;
@@ -62,16 +47,6 @@ Task<Result<std::string>> join(IncomingCall, Reader<std::string> words) {
     if (!word) co_return std::unexpected(word.error());
     if (!*word) co_return all;
     all += **word + ".";
-  }
-}
-
-Task<Result<void>> echo(IncomingCall, Reader<std::string> in, Writer<std::string> out) {
-  while (true) {
-    const Result<std::optional<std::string>> message = co_await in.read();
-    if (!message) co_return std::unexpected(message.error());
-    if (!*message) co_return {};
-    const Result<void> written = co_await out.write(**message);
-    if (!written) co_return written;
   }
 }
 
