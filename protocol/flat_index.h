@@ -1,4 +1,4 @@
-// A hash table from 64-bit keys to 32-bit slots, for what a session looks up per frame.
+// A hash table from 32-bit keys to 32-bit slots, for what a session looks up per frame.
 // Private to this folder.
 #pragma once
 
@@ -16,7 +16,7 @@ class FlatIndex {
   static constexpr std::uint32_t kNone = 0xFFFFFFFF;
 
   // The slot of `key`, or kNone.
-  [[nodiscard]] std::uint32_t find(std::uint64_t key) const {
+  [[nodiscard]] std::uint32_t find(std::uint32_t key) const {
     if (size_ == 0) return kNone;
     for (std::uint32_t i = home(key);; i = (i + 1) & mask_) {
       if (entries_[i].slot == kNone) return kNone;
@@ -25,14 +25,14 @@ class FlatIndex {
   }
 
   // Adds a key. REQUIRES: it is not there; slot is not kNone.
-  void insert(std::uint64_t key, std::uint32_t slot) {
+  void insert(std::uint32_t key, std::uint32_t slot) {
     if (size_ == size_max_) grow();
     put(key, slot);
     ++size_;
   }
 
   // Takes a key out; false if it was not there.
-  bool erase(std::uint64_t key) {
+  bool erase(std::uint32_t key) {
     if (size_ == 0) return false;
     std::uint32_t hole = home(key);
     while (entries_[hole].slot == kNone || entries_[hole].key != key) {
@@ -56,16 +56,16 @@ class FlatIndex {
 
  private:
   struct Entry {
-    std::uint64_t key = 0;
+    std::uint32_t key = 0;
     std::uint32_t slot = kNone;
   };
 
   // Fibonacci hashing: consecutive ids spread evenly.
-  [[nodiscard]] std::uint32_t home(std::uint64_t key) const {
-    return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15u) >> shift_);
+  [[nodiscard]] std::uint32_t home(std::uint32_t key) const {
+    return static_cast<std::uint32_t>((std::uint64_t{key} * 0x9E3779B97F4A7C15u) >> shift_);
   }
 
-  void put(std::uint64_t key, std::uint32_t slot) {
+  void put(std::uint32_t key, std::uint32_t slot) {
     std::uint32_t i = home(key);
     while (entries_[i].slot != kNone) i = (i + 1) & mask_;
     entries_[i] = {key, slot};

@@ -112,6 +112,7 @@ class StreamTable {
     std::uint32_t slot;
     if (free_.empty()) {
       slot = static_cast<std::uint32_t>(slots_.size());
+      if (slots_.size() == slots_.capacity()) grow();
       slots_.emplace_back();
     } else {
       slot = free_.back();
@@ -162,6 +163,14 @@ class StreamTable {
   }
 
  private:
+  // A service has a stream for each of its callers: doubling would waste most where there are most.
+  static constexpr std::size_t kDoublingMax = 256;
+
+  void grow() {
+    const std::size_t size = slots_.size();
+    if (size >= kDoublingMax) slots_.reserve(size + size / 8);
+  }
+
   std::vector<Stream> slots_;
   std::vector<std::uint32_t> free_;
   FlatIndex index_;

@@ -22,7 +22,7 @@ class Slab {
   Slab() = default;
   ~Slab() {
     for (Slot* slot : slots_) {
-      if (slot->id != 0) std::destroy_at(slot->value());
+      if (slot->taken()) std::destroy_at(slot->value());
     }
   }
   Slab(const Slab&) = delete;
@@ -35,7 +35,7 @@ class Slab {
     free_.pop_back();
     Slot& slot = *slots_[index];
     std::construct_at(reinterpret_cast<T*>(slot.bytes));
-    slot.id = std::uint64_t{slot.generation} << kIndexBits | index;
+    slot.id &= ~kFree;
     return slot.id;
   }
 
@@ -44,7 +44,7 @@ class Slab {
     const std::size_t index = id & kIndexMask;
     if (index >= slots_.size()) return nullptr;
     Slot& slot = *slots_[index];
-    return slot.id == id && id != 0 ? slot.value() : nullptr;
+    return slot.id == id && slot.taken() ? slot.value() : nullptr;
   }
 
   // Destroys the object. REQUIRES: it exists.
@@ -53,8 +53,9 @@ class Slab {
     const auto index = static_cast<std::uint32_t>(id & kIndexMask);
     Slot& slot = *slots_[index];
     std::destroy_at(slot.value());
-    slot.id = 0;
-    if (++slot.generation == 0) slot.generation = 1;
+    auto generation = static_cast<std::uint32_t>(id >> kIndexBits);
+    if (++generation == 0) generation = 1;
+    slot.id = kFree | std::uint64_t{generation} << kIndexBits | index;
     free_.push_back(index);
   }
 
@@ -63,7 +64,7 @@ class Slab {
   void for_each(Each each) {
     for (std::size_t index = 0; index < slots_.size(); ++index) {
       Slot& slot = *slots_[index];
-      if (slot.id != 0) each(slot.id, *slot.value());
+      if (slot.taken()) each(slot.id, *slot.value());
     }
   }
 
@@ -76,13 +77,14 @@ class Slab {
  private:
   static constexpr unsigned kIndexBits = 28;
   static constexpr std::uint64_t kIndexMask = (std::uint64_t{1} << kIndexBits) - 1;
+  static constexpr std::uint64_t kFree = std::uint64_t{1} << 63;
   static constexpr std::uint32_t kBlock = 64;
 
   struct Slot {
-    std::uint64_t id = 0;  // 0: free.
-    std::uint32_t generation = 1;
+    std::uint64_t id = kFree;  // Of the object, or with kFree of the next one: generation, index.
     alignas(T) std::byte bytes[sizeof(T)];
 
+    [[nodiscard]] bool taken() const { return (id & kFree) == 0; }
     [[nodiscard]] T* value() { return std::launder(reinterpret_cast<T*>(bytes)); }
   };
 
@@ -90,7 +92,11 @@ class Slab {
     const auto first = static_cast<std::uint32_t>(slots_.size());
     VALKYRIE_ASSERT(first + kBlock <= kIndexMask);
     blocks_.push_back(std::make_unique<Slot[]>(kBlock));
-    for (std::uint32_t i = 0; i < kBlock; ++i) slots_.push_back(&blocks_.back()[i]);
+    for (std::uint32_t i = 0; i < kBlock; ++i) {
+      Slot& slot = blocks_.back()[i];
+      slot.id = kFree | std::uint64_t{1} << kIndexBits | (first + i);
+      slots_.push_back(&slot);
+    }
     for (std::uint32_t i = kBlock; i > 0; --i) free_.push_back(first + i - 1);
   }
 

@@ -59,7 +59,9 @@ std::vector<std::byte> subject_entry(std::string_view subject) {
 
 }  // namespace
 
-TestClient::TestClient(transport::Reactor& reactor, std::string_view url) : reactor_(reactor) {
+TestClient::TestClient(transport::Reactor& reactor, std::string_view url,
+                       const protocol::SessionConfig& config)
+    : reactor_(reactor) {
   Socket socket = dial(url);
   if (!socket) {
     closed_ = transport::CloseReason{.cause = transport::CloseCause::io_error};
@@ -67,9 +69,8 @@ TestClient::TestClient(transport::Reactor& reactor, std::string_view url) : reac
   }
   transport::tune_stream(socket.fd(), {});
   transport::ConnectionHandler& handler = *this;
-  connection_ =
-      std::make_unique<transport::Connection>(reactor_, std::move(socket), protocol::Role::dialer,
-                                              protocol::SessionConfig{}, pool_, handler);
+  connection_ = std::make_unique<transport::Connection>(
+      reactor_, std::move(socket), protocol::Role::dialer, config, pool_, handler);
   if (!connection_->start()) closed_ = transport::CloseReason{};
 }
 
@@ -105,13 +106,18 @@ std::uint32_t TestClient::open(protocol::StreamKind kind, std::string_view servi
   return *stream;
 }
 
-void TestClient::start_call(std::string_view service, std::string_view method,
-                            std::string_view payload) {
+std::uint32_t TestClient::start_call(std::string_view service, std::string_view method,
+                                     std::string_view payload) {
   if (closed_) {
     answers.push_back({.code = protocol::StatusCode::unavailable, .text = "closed"});
-    return;
+    return 0;
   }
   const std::uint32_t stream = open(protocol::StreamKind::call, service, method);
+  start_call(stream, payload);
+  return stream;
+}
+
+void TestClient::start_call(std::uint32_t stream, std::string_view payload) {
   const auto sent =
       connection_->session().send_request(stream, {.payload = std::as_bytes(std::span(payload))});
   if (!sent) {
@@ -195,6 +201,7 @@ void TestClient::on_event(transport::Connection& connection, const Event& event)
       ready = true;
       break;
     case EventType::stream_opened:
+      ++streams_opened;
       caller = std::string(event.metadata.identity().value_or(protocol::IdentityValue{}).subject);
       break;
     case EventType::goaway:

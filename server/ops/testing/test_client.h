@@ -38,7 +38,8 @@ void send_bytes(const transport::Socket& socket, std::string_view bytes);
 class TestClient final : private transport::ConnectionHandler {
  public:
   // Dials at once.
-  TestClient(transport::Reactor& reactor, std::string_view url);
+  TestClient(transport::Reactor& reactor, std::string_view url,
+             const protocol::SessionConfig& config = {});
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
 
@@ -53,8 +54,11 @@ class TestClient final : private transport::ConnectionHandler {
 
   // Calls and waits for the answer.
   Answer call(std::string_view service, std::string_view method, std::string_view payload);
-  // Calls; the answer comes into `answers`.
-  void start_call(std::string_view service, std::string_view method, std::string_view payload);
+  // Calls; the answer comes into `answers`. The stream it was called on; 0 if that failed.
+  std::uint32_t start_call(std::string_view service, std::string_view method,
+                           std::string_view payload);
+  // Calls on a stream of start_call().
+  void start_call(std::uint32_t stream, std::string_view payload);
   // Registers as an instance of the service and waits until it can be called.
   bool serve(std::string_view service);
   // Answers the oldest of `requests`.
@@ -79,6 +83,7 @@ class TestClient final : private transport::ConnectionHandler {
   };
   std::deque<Request> requests;
   std::deque<Answer> answers;
+  std::size_t streams_opened = 0;                       // By the node.
   std::map<std::uint32_t, protocol::CloseCode> resets;  // Of the node, by stream.
   std::string caller;  // Subject of IDENTITY, of the last stream that was opened to this side.
   bool ready = false;
