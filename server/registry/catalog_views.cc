@@ -8,6 +8,10 @@ namespace {
 
 using messages::InstanceState;
 
+// Buckets of latency in one list, some 12 bytes each, which leaves most of a message to instances.
+// Services beyond have none.
+constexpr std::size_t kListedBucketsMax = 1U << 16U;
+
 std::uint64_t in_ms(protocol::Duration duration) {
   return static_cast<std::uint64_t>(duration / std::chrono::milliseconds(1));
 }
@@ -89,6 +93,7 @@ std::optional<messages::InstanceView> Catalog::view_of(std::uint64_t instance,
 messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Instant now) const {
   messages::ListServicesReply reply;
   std::size_t listed = 0;
+  std::size_t buckets = 0;
   for (auto at = services_.lower_bound(prefix); at != services_.end(); ++at) {
     if (!at->first.starts_with(prefix) || reply.services.size() == messages::kListedServicesMax) {
       break;
@@ -97,6 +102,8 @@ messages::ListServicesReply Catalog::list(std::string_view prefix, protocol::Ins
     service.name = at->first;
     service.policy = policy_of(at->second.settings);
     service.stats = at->second.gauge->sum();
+    buckets += service.stats.latency.size();
+    if (buckets > kListedBucketsMax) service.stats.latency.clear();
     for (const auto& [name, registration] : at->second.instances) {
       if (listed++ == messages::kListedInstancesMax) return reply;
       service.instances.push_back(view(registration, now));
