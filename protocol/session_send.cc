@@ -20,7 +20,7 @@ constexpr std::uint64_t kRelayedShareOfOutput = 4;
 
 // Bytes of relayed data up to which what waits is kept where its owner has it. It shares memory
 // that is read into; a peer that stops taking data shall not keep much of that from others.
-constexpr std::uint64_t kSharedRelayedBytes = 512u << 10;
+constexpr std::uint64_t kSharedRelayedBytes = 2u << 20;
 
 }  // namespace
 

@@ -10,8 +10,9 @@
 namespace valkyrie::transport {
 namespace {
 
-// Slabs that are kept for the next read: bulk that is passed on at once needs two or three.
-constexpr std::size_t kKeptMax = 4;
+// Slabs that are kept for the next reads: a turn fills up to four, and their readers let go of them
+// later. Memory from the system for each would cost more than a copy.
+constexpr std::size_t kKeptMax = 8;
 
 }  // namespace
 

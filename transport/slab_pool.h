@@ -13,7 +13,7 @@ class SlabPool {
   // Bytes. A slab stays whole as long as anybody has a share of it.
   static constexpr std::size_t kSlabBytes = 256u << 10;
   // Slabs that may be out. It bounds what small shares can pin of memory.
-  static constexpr std::size_t kLentMax = 32;
+  static constexpr std::size_t kLentMax = 64;
 
   SlabPool();
 
