@@ -10,6 +10,14 @@ namespace valkyrie::simulation {
 
 using protocol::EventType;
 
+namespace {
+
+CallId origin_of(const CallRecord& call) {
+  return call.ask.origin == 0 ? call.id : call.ask.origin;
+}
+
+}  // namespace
+
 bool Caller::call(const Ask& ask) {
   const std::uint32_t stream = stream_to(ask);
   if (stream == 0) return false;
@@ -36,23 +44,66 @@ bool Caller::call(const Ask& ask) {
   if (ask.notify) return true;
   running_[call.id] = {.stream = stream, .correlation = sent->correlation};
   if (ask.deadline) deadlines_.emplace(now() + *ask.deadline, call.id);
+  if (ask.hedge_after) hedges_.emplace(now() + *ask.hedge_after, call.id);
   return true;
 }
 
-void Caller::consider_retry(CallId id) {
-  const CallRecord& call = around_.ledger.record(id);
+std::vector<CallId> Caller::running_attempts(CallId origin) const {
+  std::vector<CallId> found;
+  for (const auto& [id, running] : running_) {
+    if (origin_of(around_.ledger.record(id)) == origin) found.push_back(id);
+  }
+  return found;
+}
+
+// What to ask for to make a call again, where that is paid for.
+std::optional<Ask> Caller::another_attempt(const CallRecord& call) {
+  const CallId origin = origin_of(call);
+  if (retries_stopped_ || call.cancel_asked) return std::nullopt;
+  if (repeats_[origin] + 1 == detail::kAttemptsMax || !retry_budget_.spend()) return std::nullopt;
   Ask again = call.ask;
-  if (retries_stopped_ || call.cancel_asked || ++again.attempt == detail::kAttemptsMax) return;
-  if (!detail::may_retry(call.code, call.outcome, again.idempotent)) return;
-  if (!retry_budget_.spend()) return;
-  if (again.origin == 0) again.origin = id;
+  again.origin = origin;
+  again.attempt = ++repeats_[origin];
+  return again;
+}
+
+// An answer that tells of the call ends all attempts; else those that are out go on, and after the
+// last of them another may be made.
+void Caller::on_call_over(CallId id) {
+  running_.erase(id);
+  const CallRecord& call = around_.ledger.record(id);
+  const std::vector<CallId> others = running_attempts(origin_of(call));
+  if (!others.empty()) {
+    const bool tells = call.code != protocol::StatusCode::unavailable &&
+                       call.outcome != protocol::Outcome::not_executed;
+    for (const CallId other : tells ? others : std::vector<CallId>()) {
+      around_.ledger.record(other).ask.must_succeed = false;  // Another attempt has.
+      give_up(other);
+    }
+    return;
+  }
+  if (!detail::may_retry(call.code, call.outcome, call.ask.idempotent)) return;
+  const auto again = another_attempt(call);
+  if (!again) return;
   const double random = static_cast<double>(pick(1000)) / 1000;
-  retries_.emplace(now() + detail::retry_pause(again.attempt, random), again);
+  retries_.emplace(now() + detail::retry_pause(again->attempt, random), *again);
+}
+
+void Caller::on_hedge_due(CallId id) {
+  if (!running_.contains(id)) return;
+  if (const auto again = another_attempt(around_.ledger.record(id))) call(*again);
+}
+
+void Caller::give_up(CallId id) {
+  const Running& running = running_.at(id);
+  around_.ledger.record(id).cancel_asked = true;
+  session().cancel(running.stream, running.correlation);
 }
 
 void Caller::stop_retrying() {
   retries_stopped_ = true;
   retries_.clear();
+  hedges_.clear();
 }
 
 std::uint32_t Caller::stream_to(const Ask& ask) {
@@ -72,11 +123,10 @@ std::uint32_t Caller::stream_to(const Ask& ask) {
 
 void Caller::cancel_any() {
   if (running_.empty()) return;
-  const auto [id, call] =
-      *std::next(running_.begin(), static_cast<std::ptrdiff_t>(pick(running_.size())));
+  const CallId id =
+      std::next(running_.begin(), static_cast<std::ptrdiff_t>(pick(running_.size())))->first;
   around_.trace.line(now(), "{}: cancels call {}", number(), id);
-  around_.ledger.record(id).cancel_asked = true;
-  session().cancel(call.stream, call.correlation);
+  give_up(id);
 }
 
 void Caller::leave_stream(bool in_order) {
@@ -104,15 +154,13 @@ void Caller::on_program_event(const protocol::Event& event) {
       around_.trace.line(now(), "{}: call {} answered, {} bytes", number(), event.cookie,
                          event.payload.size());
       around_.ledger.answered(number(), event);
-      running_.erase(event.cookie);
-      consider_retry(event.cookie);
+      on_call_over(event.cookie);
       return consume(event);
     case EventType::request_failed:
       around_.trace.line(now(), "{}: call {} failed, {} {} {}", number(), event.cookie,
                          to_string(event.code), to_string(event.status), to_string(event.outcome));
       around_.ledger.failed(number(), event);
-      running_.erase(event.cookie);
-      consider_retry(event.cookie);
+      on_call_over(event.cookie);
       return;
     case EventType::end:
     case EventType::reset:
@@ -129,12 +177,12 @@ void Caller::on_program_event(const protocol::Event& event) {
 
 std::optional<Instant> Caller::deadline() const {
   std::optional<Instant> next = stream_deadline();
-  if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next)) {
-    next = deadlines_.begin()->first;
-  }
-  if (!retries_.empty() && (!next || retries_.begin()->first < *next)) {
-    next = retries_.begin()->first;
-  }
+  const auto consider = [&next](const auto& timers) {
+    if (!timers.empty() && (!next || timers.begin()->first < *next)) next = timers.begin()->first;
+  };
+  consider(deadlines_);
+  consider(retries_);
+  consider(hedges_);
   return next;
 }
 
@@ -146,14 +194,17 @@ void Caller::on_deadline() {
     retries_.erase(retries_.begin());
     call(ask);
   }
+  while (!hedges_.empty() && hedges_.begin()->first <= now()) {
+    const CallId id = hedges_.begin()->second;
+    hedges_.erase(hedges_.begin());
+    on_hedge_due(id);
+  }
   while (!deadlines_.empty() && deadlines_.begin()->first <= now()) {
     const CallId id = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
-    const auto found = running_.find(id);
-    if (found == running_.end()) continue;
+    if (!running_.contains(id)) continue;
     around_.trace.line(now(), "{}: call {} is past its deadline", number(), id);
-    around_.ledger.record(id).cancel_asked = true;
-    session().cancel(found->second.stream, found->second.correlation);
+    give_up(id);
   }
 }
 

@@ -1,10 +1,12 @@
-// A client program of a world: calls, and again what failed and may be; cancels, ends and resets
-// its streams, reads late; and opens streams, as the streamer it is.
+// A client program of a world: calls, and again what failed or is slow and may be; cancels, ends
+// and resets its streams, reads late; and opens streams, as the streamer it is.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "sdk/cpp/src/retry_policy.h"
 #include "tests/simulation/streamer.h"
@@ -34,7 +36,11 @@ class Caller final : public Streamer {
     std::uint32_t correlation = 0;
   };
 
-  void consider_retry(CallId id);
+  void on_call_over(CallId id);
+  void on_hedge_due(CallId id);
+  void give_up(CallId id);
+  [[nodiscard]] std::optional<Ask> another_attempt(const CallRecord& call);
+  [[nodiscard]] std::vector<CallId> running_attempts(CallId origin) const;
   void on_program_event(const protocol::Event& event) override;
   std::uint32_t stream_to(const Ask& ask);
   void forget(std::uint32_t stream);
@@ -44,7 +50,9 @@ class Caller final : public Streamer {
   std::multimap<Instant, CallId> deadlines_;
   // As the SDK retries.
   valkyrie::detail::RetryBudget retry_budget_;
+  std::map<CallId, std::uint8_t> repeats_;  // By first attempt: how many followed.
   std::multimap<Instant, Ask> retries_;
+  std::multimap<Instant, CallId> hedges_;
   bool retries_stopped_ = false;
 };
 

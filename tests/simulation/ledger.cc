@@ -42,8 +42,8 @@ void Ledger::check_repeat(const CallRecord& call) const {
     if (earlier.id == call.id) break;
     if (earlier.id != call.ask.origin && earlier.ask.origin != call.ask.origin) continue;
     ++attempts;
-    require(earlier.over || !earlier.taken, "{} is made again as {} before it ended",
-            describe(earlier), call.id);
+    require(earlier.over || !earlier.taken || call.ask.hedge_after,
+            "{} is made again as {} before it ended", describe(earlier), call.id);
     require(call.ask.idempotent || earlier.seen_by == 0,
             "{} is made again as {}; but service {} got it", describe(earlier), call.id,
             earlier.seen_by);

@@ -25,9 +25,10 @@ struct Ask {
   std::uint8_t options = 0;
   std::uint8_t qos = protocol::kQosDefault;
   bool notify = false;
-  bool idempotent = false;    // It may run twice.
-  std::uint8_t attempt = 0;   // Made again so often,
-  CallId origin = 0;          // since this first one.
+  bool idempotent = false;                          // It may run twice,
+  std::optional<protocol::Duration> hedge_after{};  // and does where it takes longer.
+  std::uint8_t attempt = 0;                         // Made again so often,
+  CallId origin = 0;                                // since this first one.
   bool must_succeed = false;  // Nothing in this world excuses another end than an ok one.
 };
 

@@ -199,6 +199,9 @@ void World::call(Caller& caller) {
   ask.notify = ask.options == 0 && chance(15);
   if (ask.notify) ask.deadline.reset();
   ask.idempotent = chance(3);
+  if (ask.idempotent && !ask.notify && chance(2)) {
+    ask.hedge_after = Duration(1ms) * (1 + pick(300));
+  }
   caller.call(ask);
 }
 
