@@ -1,11 +1,13 @@
-// What critical calls take beside bulk, and what one reader that has stalled costs a hundred
-// others; against a running node whose ceiling for this user is critical. bench/priority starts all
-// of it.
+// The loads of bench/priority, each a process of its own, against a running node whose ceiling for
+// this user is critical: critical calls alone or beside bulk of their own connection, bulk,
+// callers, and one that reads nothing. It prints JSON.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 #include <vector>
 
@@ -38,7 +40,7 @@ struct Wanted {
   std::string method = "Echo";
   Calls bulk{.qos_class = QosClass::telemetry, .bytes = 16'384, .depth = 32};
   double time_s = 3.0;
-  std::string mode = "critical";
+  std::string mode = "alone";
 };
 
 // A client whose calls are closed loops, each on a stream of its own.
@@ -154,56 +156,48 @@ struct Bench {
 
 double us(std::uint64_t ns) { return static_cast<double>(ns) / 1000.0; }
 
-// One setting: critical calls on a connection, and bulk there, elsewhere, or nowhere.
-struct Figures {
-  double p50 = 0;
-  double p99 = 0;
-  double bulk_bytes_per_s = 0;
-  std::uint64_t failed = 0;
-};
+// Bulk is divided among streams, so that none stands behind its own window.
+constexpr int kBulkStreams = 8;
 
-Figures measure(Bench& bench, bool with_bulk, bool same) {
-  const Wanted& wanted = bench.wanted;
-  Client caller(*bench.reactor, bench.pool, wanted);
-  Client other(*bench.reactor, bench.pool, wanted);
-  if (!caller.connected() || !other.connected()) std::exit(1);
-  caller.add({.qos_class = QosClass::critical});
-  Client& loaded = same ? caller : other;
-  constexpr int kStreams = 8;
-  if (with_bulk) {
-    Calls each = wanted.bulk;
-    each.depth = std::max(1, each.depth / kStreams);
-    for (int i = 0; i < kStreams; ++i) loaded.add(each);
-  }
-  bench.turn_for(0.5);
-  caller.counting = other.counting = true;
-  bench.turn_for(wanted.time_s);
-  const auto bytes = static_cast<double>(loaded.bulk_calls * wanted.bulk.bytes);
-  return {.p50 = us(caller.critical.value_at_ns(0.5)),
-          .p99 = us(caller.critical.value_at_ns(0.99)),
-          .bulk_bytes_per_s = bytes / wanted.time_s,
-          .failed = caller.failed + other.failed};
+void add_bulk(Client& client, const Wanted& wanted) {
+  Calls each = wanted.bulk;
+  each.depth = std::max(1, each.depth / kBulkStreams);
+  for (int i = 0; i < kBulkStreams; ++i) client.add(each);
 }
 
-int run_critical(const Wanted& wanted) {
+// Critical calls, one at a time; with bulk on the same connection, or without.
+int run_critical(const Wanted& wanted, bool with_bulk) {
   Bench bench(wanted);
-  const Figures idle = measure(bench, false, true);
-  fmt::print("{:<18} p50 {:8.1f} us  p99 {:8.1f} us\n", "alone", idle.p50, idle.p99);
-  std::uint64_t failed = idle.failed;
-  for (const bool same : {true, false}) {
-    const Figures beside = measure(bench, true, same);
-    failed += beside.failed;
-    fmt::print(
-        "{:<18} p50 {:8.1f} us  p99 {:8.1f} us  {:.2f} of the idle p99, beside {:.0f} MB/s\n",
-        same ? "same connection" : "other connection", beside.p50, beside.p99,
-        beside.p99 / idle.p99, beside.bulk_bytes_per_s / 1e6);
-  }
-  if (failed > 0) fmt::print(stderr, "{} calls failed\n", failed);
-  return failed == 0 ? 0 : 1;
+  Client caller(*bench.reactor, bench.pool, wanted);
+  if (!caller.connected()) return 1;
+  caller.add({.qos_class = QosClass::critical});
+  if (with_bulk) add_bulk(caller, wanted);
+  bench.turn_for(0.5);
+  caller.counting = true;
+  bench.turn_for(wanted.time_s);
+  const auto bytes = static_cast<double>(caller.bulk_calls * wanted.bulk.bytes);
+  fmt::print(
+      "{{\"p50_us\": {:.1f}, \"p99_us\": {:.1f}, \"bulk_bytes_per_s\": {:.0f}, \"errors\": {}}}\n",
+      us(caller.critical.value_at_ns(0.5)), us(caller.critical.value_at_ns(0.99)),
+      bytes / wanted.time_s, caller.failed);
+  return 0;
 }
 
-// A hundred callers; then one of them asks for much and reads nothing.
-int run_stalled(const Wanted& wanted) {
+// Bulk until it is killed.
+int run_bulk(const Wanted& wanted) {
+  Bench bench(wanted);
+  Client client(*bench.reactor, bench.pool, wanted);
+  if (!client.connected()) return 1;
+  add_bulk(client, wanted);
+  bench.turn_for(0.5);
+  fmt::print("ready\n");
+  static_cast<void>(std::fflush(stdout));
+  while (!client.closed) bench.turn_for(1.0);
+  return 1;
+}
+
+// Ninety-nine callers in closed loops.
+int run_callers(const Wanted& wanted) {
   Bench bench(wanted);
   std::vector<std::unique_ptr<Client>> callers;
   for (int i = 0; i < 99; ++i) {
@@ -211,28 +205,44 @@ int run_stalled(const Wanted& wanted) {
     if (!callers.back()->connected()) return 1;
     callers.back()->add({.qos_class = QosClass::data, .bytes = 1024, .depth = 4});
   }
-  const auto rate = [&] {
-    for (auto& caller : callers) {
-      caller->counting = true;
-      caller->bulk_calls = 0;
-    }
-    bench.turn_for(wanted.time_s);
-    std::uint64_t calls = 0;
-    for (const auto& caller : callers) calls += caller->bulk_calls;
-    return static_cast<double>(calls) / wanted.time_s;
-  };
-  bench.turn_for(1.0);
-  const double before = rate();
-  // It has a reactor of its own, which turns for a moment and then never again.
-  Bench frozen(wanted);
-  Client stalled(*frozen.reactor, frozen.pool, wanted);
+  bench.turn_for(0.5);
+  for (const auto& caller : callers) caller->counting = true;
+  bench.turn_for(wanted.time_s);
+  std::uint64_t calls = 0;
+  std::uint64_t errors = 0;
+  for (const auto& caller : callers) {
+    calls += caller->bulk_calls;
+    errors += caller->failed;
+  }
+  fmt::print("{{\"rate_per_s\": {:.0f}, \"errors\": {}}}\n",
+             static_cast<double>(calls) / wanted.time_s, errors);
+  return 0;
+}
+
+// Asks for 32 MiB, reads nothing, and waits to be killed.
+int run_stalled(const Wanted& wanted) {
+  Bench bench(wanted);
+  Client stalled(*bench.reactor, bench.pool, wanted);
   if (!stalled.connected()) return 1;
   for (int i = 0; i < 32; ++i) stalled.add({.bytes = 16'384, .depth = 64});
-  frozen.turn_for(0.02);
-  const double beside = rate();
-  fmt::print("99 callers: {:.0f} calls/s alone, {:.0f} beside one that does not read: {:.3f}\n",
-             before, beside, beside / before);
+  bench.turn_for(0.02);
+  fmt::print("ready\n");
+  static_cast<void>(std::fflush(stdout));
+  ::pause();
   return 0;
+}
+
+int run_mode(const Wanted& wanted) {
+  if (wanted.mode == "alone") return run_critical(wanted, /*with_bulk=*/false);
+  if (wanted.mode == "beside") return run_critical(wanted, /*with_bulk=*/true);
+  if (wanted.mode == "bulk") return run_bulk(wanted);
+  if (wanted.mode == "callers") return run_callers(wanted);
+  return run_stalled(wanted);
+}
+
+bool is_mode(std::string_view word) {
+  constexpr std::string_view kModes[] = {"alone", "beside", "bulk", "callers", "stalled"};
+  return std::ranges::find(kModes, word) != std::end(kModes);
 }
 
 bool take_option(Wanted& wanted, std::string_view name, const std::string& value) {
@@ -241,7 +251,7 @@ bool take_option(Wanted& wanted, std::string_view name, const std::string& value
     return error == std::errc() && end == value.data() + value.size() && into > 0;
   };
   if (name == "--url") return !(wanted.url = value).empty();
-  if (name == "--mode") return (wanted.mode = value) == "critical" || value == "stalled";
+  if (name == "--mode") return is_mode(wanted.mode = value);
   if (name == "--time") return number(wanted.time_s);
   if (name == "--bulk-size") return number(wanted.bulk.bytes);
   if (name == "--bulk-depth") return number(wanted.bulk.depth);
@@ -260,8 +270,8 @@ int run(int argc, char** argv) {
   for (int at = 1; at < argc; at += 2) {
     if (at + 1 < argc && take_option(wanted, argv[at], argv[at + 1])) continue;
     fmt::print(stderr,
-               "{}: bad option {}; usage: --url URL [--mode critical|stalled] [--target "
-               "SERVICE/METHOD] [--time SECONDS] [--bulk-size BYTES] [--bulk-depth N]\n",
+               "{}: bad option {}; usage: --url URL --mode alone|beside|bulk|callers|stalled "
+               "[--target SERVICE/METHOD] [--time SECONDS] [--bulk-size BYTES] [--bulk-depth N]\n",
                argv[0], argv[at]);
     return 2;
   }
@@ -269,7 +279,7 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "{}: --url is missing\n", argv[0]);
     return 2;
   }
-  return wanted.mode == "critical" ? run_critical(wanted) : run_stalled(wanted);
+  return run_mode(wanted);
 }
 
 }  // namespace

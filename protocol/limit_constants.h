@@ -138,6 +138,13 @@ inline constexpr std::uint32_t kKernelUnsentCriticalBytes = 16384;
 // again.
 inline constexpr Duration kCriticalTime = std::chrono::milliseconds(1000);
 
+// On a short path, credited bytes of other classes on their way while critical frames come and go.
+// Over it: the writer waits.
+inline constexpr std::uint32_t kCriticalUnreadBytes = 32768;
+
+// Round trip from which on bulk beside critical frames uses all of its credit. Over it: -.
+inline constexpr Duration kShortPath = std::chrono::milliseconds(1);
+
 // Bytes queued for one destination: a session, a subscription, or a service in a node. Over it: the
 // stream's policy.
 inline constexpr std::uint32_t kQueuedBytesDefault = 4194304;

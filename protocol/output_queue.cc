@@ -169,9 +169,9 @@ bool OutputQueue::affordable(const Lane& lane, const Head& head) const {
   if (!head.credited) return true;
   if (&lane == &lanes_[kOpenLane]) {
     const bool critical = std::to_integer<unsigned>(lane.head->at[lane.offset + 5]) < 32;
-    return critical || head.size <= connection_credit_;
+    return critical || has_credit_for(head.size);
   }
-  return lane.qos_class == 0 || head.size <= connection_credit_;
+  return lane.qos_class == 0 || has_credit_for(head.size);
 }
 
 // True if the stream's STREAM_OPEN is still waiting for credit: its frames may not pass it.
@@ -319,7 +319,7 @@ bool OutputQueue::take_all(Lane& lane, std::size_t budget) {
   const std::uint64_t size = lane.pushed - lane.departed;
   const bool critical = lane.qos_class == 0;
   if (lane.frames != frames_queued_ || lane.has_dropped || unwritten_ + size > budget) return false;
-  if (!critical && lane.credited_bytes > connection_credit_) return false;
+  if (!critical && lane.credited_bytes + credit_kept_ > connection_credit_) return false;
   for (advance_chunk(lane); lane.offset < lane.head->end; advance_chunk(lane)) {
     emit(lane.head, lane.offset, lane.head->end - lane.offset);
     lane.offset = lane.head->end;

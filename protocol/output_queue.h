@@ -69,6 +69,11 @@ class OutputQueue {
   // Adds to the connection credit that the peer has granted, bytes.
   void add_connection_credit(std::uint64_t bytes) { connection_credit_ += bytes; }
 
+  // From now on what is not critical leaves so many bytes of the connection credit unused, so that
+  // little of it lies unread before a critical frame. Frames that are longer than critical times
+  // make them need no more than their own credit.
+  void keep_connection_credit(std::uint64_t bytes) { credit_kept_ = bytes; }
+
   // See Session::gather.
   std::size_t gather(std::span<std::span<const std::byte>> pieces, std::size_t budget);
   // See Session::written.
@@ -97,6 +102,8 @@ class OutputQueue {
  private:
   static constexpr std::size_t kClasses = 5;
   static constexpr std::size_t kSegmentsMax = 64;
+  // The longest frame that is made while critical ones come and go, with usual metadata.
+  static constexpr std::uint64_t kLongestCut = kHeaderBytes + 1024 + kKernelUnsentCriticalBytes;
 
   struct Lane {
     Chunk* head = nullptr;
@@ -138,6 +145,10 @@ class OutputQueue {
   void append(Lane& lane, std::uint16_t index, std::span<const std::byte> bytes);
   [[nodiscard]] Head head_of(Lane& lane);
   [[nodiscard]] bool affordable(const Lane& lane, const Head& head) const;
+  [[nodiscard]] bool has_credit_for(std::uint64_t bytes) const {
+    const std::uint64_t kept = bytes <= kLongestCut ? credit_kept_ : 0;
+    return bytes + kept <= connection_credit_;
+  }
   [[nodiscard]] bool unopened(std::uint32_t stream);
   Lane* choose();
   Lane* choose_in_class(std::size_t qos_class);
@@ -161,6 +172,7 @@ class OutputQueue {
   std::uint16_t pushed_last_ = 0;  // A lane.
   std::uint64_t unwritten_ = 0;
   std::uint64_t connection_credit_ = 0;
+  std::uint64_t credit_kept_ = 0;
   std::uint64_t frames_chosen_ = 0;
   std::uint64_t credited_frames_ = 0;
   const ClassWeights weights_;

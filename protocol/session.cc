@@ -1,5 +1,7 @@
 #include "protocol/session.h"
 
+#include <utility>
+
 #include "protocol/assert.h"
 #include "protocol/session_core.h"
 
@@ -39,6 +41,10 @@ Stream* SessionCore::find(std::uint32_t id) {
 
 void SessionCore::written(std::size_t bytes, Instant now) {
   now_ = std::max(now_, now);
+  // What the owner sent came without a time.
+  if (std::exchange(critical_sent_, false)) critical_until = now_ + kCriticalTime;
+  // What goes beside critical frames depends on how long the path is.
+  if (now_ < critical_until && output.bytes() >= kCriticalUnreadBytes) probe_round_trip();
   stats_.bytes_sent += bytes;
   if (config.meter != nullptr) config.meter->written(output, now);
   output.written(bytes);
@@ -129,10 +135,14 @@ void Session::drain(Duration grace, Instant now) { core_->drain(grace, now); }
 void Session::close(CloseCode code, std::string_view text) { core_->close(code, text); }
 
 std::size_t Session::gather(std::span<std::span<const std::byte>> pieces, std::size_t budget) {
+  core_->output.keep_connection_credit(core_->credit_to_keep());
   return core_->output.gather(pieces, budget);
 }
 void Session::written(std::size_t bytes, Instant now) { core_->written(bytes, now); }
-bool Session::has_output() const { return core_->output.has_output(); }
+bool Session::has_output() const {
+  core_->output.keep_connection_credit(core_->credit_to_keep());
+  return core_->output.has_output();
+}
 
 std::optional<Instant> Session::deadline() const { return core_->deadline(); }
 void Session::on_deadline(Instant now) { core_->on_deadline(now); }

@@ -74,6 +74,8 @@ class SessionCore {
   [[nodiscard]] SessionStats stats() const;
 
   Stream* find(std::uint32_t id);
+  // Connection credit that bulk is to leave unused now, bytes.
+  [[nodiscard]] std::uint64_t credit_to_keep() const;
 
   enum class State : std::uint8_t { hello, open, closed };
 
@@ -115,7 +117,9 @@ class SessionCore {
   std::optional<CloseCode> check_state(const FrameHeader& header, const Stream& stream) const;
   std::optional<CloseCode> charge(const FrameHeader& header, Stream* stream);
   void note_class(std::uint8_t qos) {
-    if (qos_class(qos) == QosClass::critical) critical_until = now_ + kCriticalTime;
+    if (qos_class(qos) != QosClass::critical) return;
+    critical_until = now_ + kCriticalTime;
+    critical_sent_ = true;
   }
   void spend_connection_credit(const FrameHeader& header);
   void return_connection_credit();
@@ -294,8 +298,10 @@ class SessionCore {
   Instant next_probe_at_{};
   bool probing_ = false;
   std::uint64_t connection_send_granted_ = 0;
-  std::uint32_t body_max_ = 0;            // Longest body the peer takes.
-  std::uint32_t peer_stream_credit_ = 0;  // What its streams begin with.
+  std::uint32_t peer_connection_credit_ = 0;  // What it has granted at first.
+  bool critical_sent_ = false;                // Since a call that brought a time.
+  std::uint32_t body_max_ = 0;                // Longest body the peer takes.
+  std::uint32_t peer_stream_credit_ = 0;      // What its streams begin with.
   // Stream ids.
   std::uint64_t next_local_id_;
   std::uint32_t highest_remote_id_ = 0;

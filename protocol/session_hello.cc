@@ -97,7 +97,7 @@ void SessionCore::take_options(const HelloOptions& options) {
   body_max_ =
       std::min(options.frame_body_bytes,
                static_cast<std::uint32_t>(options.connection_credit_bytes / 4 * 3 - kHeaderBytes));
-  connection_send_granted_ = options.connection_credit_bytes;
+  connection_send_granted_ = peer_connection_credit_ = options.connection_credit_bytes;
   output.add_connection_credit(options.connection_credit_bytes);
   local_id_max_ = options.streams * 2 - (role == Role::dialer && options.streams > 0 ? 1 : 0);
 }

@@ -323,11 +323,17 @@ void SessionCore::spend_connection_credit(const FrameHeader& header) {
 // Connection credit returns when a frame is read, whatever becomes of it. At least three quarters
 // of the window are always with the peer, so that any legal frame can be sent.
 void SessionCore::return_connection_credit() {
-  const std::uint64_t window = connection_flow_.window;
-  if (connection_received_ + window - connection_granted_ < window / 4) return;
+  const bool critical = now_ < critical_until;
+  // Beside critical frames on a short path: no more than at first, and that soon.
+  const bool is_short = critical && round_trip_ < kShortPath;
+  const std::uint64_t window =
+      is_short ? config.limits.connection_credit_bytes : connection_flow_.window;
+  const std::uint64_t step =
+      critical ? std::min<std::uint64_t>(window / 4, kCriticalUnreadBytes / 2) : window / 4;
+  if (connection_received_ + window < connection_granted_ + step) return;
   probe_round_trip();
-  fit_connection_window();
-  connection_granted_ = connection_received_ + connection_flow_.window;
+  if (!is_short) fit_connection_window();
+  connection_granted_ = connection_received_ + (is_short ? window : connection_flow_.window);
   std::array<std::byte, CreditBody::kBytes> body;
   CreditBody{connection_granted_}.encode(body);
   push_control(FrameType::credit, 0, 0, {}, body);

@@ -13,6 +13,7 @@ namespace {
 
 using testing::bytes_of;
 using testing::Pair;
+using namespace std::chrono_literals;
 
 constexpr std::uint64_t kQueued = 100'000;
 constexpr std::uint64_t kHeld = 400'000;
@@ -172,6 +173,34 @@ TEST_F(SessionRoom, relayed_data_of_bulk_leaves_room_to_that_of_classes_above) {
   ASSERT_TRUE(relay(QosClass::telemetry, fits).has_value());
   EXPECT_EQ(relay(QosClass::telemetry, 10'000).error(), SendError::queue_full);
   ASSERT_TRUE(relay(QosClass::data, 10'000).has_value());
+}
+
+// 45,000 bytes of bulk behind a critical frame.
+class SessionCritical : public SessionRoom {
+ protected:
+  SessionCritical() {
+    EXPECT_TRUE(send(QosClass::critical, 100).has_value());
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(send(QosClass::telemetry, 15'000).has_value());
+  }
+};
+
+TEST_F(SessionCritical, little_of_bulk_is_on_its_way_until_the_time_of_critical_frames_is_over) {
+  const std::size_t first = pair.dialer.take_output(pair.now).size();
+  const std::size_t ping = kHeaderBytes + 8;  // It measures the path.
+  EXPECT_EQ(first, 100u + 30'000u + ping) << "with a third frame it would be more than 32 KiB";
+  EXPECT_FALSE(pair.dialer.session.has_output());
+  const Instant over = pair.now + kCriticalTime;
+  EXPECT_EQ(*pair.dialer.session.deadline(), over);
+  pair.dialer.session.on_deadline(over - 1ns);
+  EXPECT_FALSE(pair.dialer.session.has_output());
+  pair.dialer.session.on_deadline(over);
+  EXPECT_EQ(pair.dialer.take_output(over).size(), 15'000u);
+}
+
+TEST_F(SessionCritical, bulk_goes_on_as_it_is_read) {
+  pair.run();
+  EXPECT_EQ(pair.acceptor.count(EventType::notify), 4u);
+  EXPECT_EQ(queued(), 0u);
 }
 
 }  // namespace

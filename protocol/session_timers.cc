@@ -27,6 +27,8 @@ std::optional<Instant> SessionCore::deadline() {
     next = std::min(next, undated ? now_ : since + config.limits.stall_timeout);
   }
   if (blocked_since_) next = std::min(next, *blocked_since_ + config.limits.stall_timeout);
+  // What is held back for critical frames may go on.
+  if (credit_to_keep() > 0 && output.bytes() > 0) next = std::min(next, critical_until);
   return next;
 }
 

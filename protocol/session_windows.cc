@@ -16,7 +16,24 @@ constexpr int kRoundTripAging = 8;
 constexpr std::uint64_t kGrowthShareOfHeld = 2;
 constexpr std::uint64_t kGrowthShareOfStream = 2;
 
+// On how many of the longest short path bulk beside critical frames would use all of its credit: a
+// round trip that was measured behind bulk seems longer than it is.
+constexpr int kPathsPerWindow = 4;
+// How much more often it is measured while they come and go.
+constexpr int kCriticalProbes = 10;
+
 }  // namespace
+
+// On a short path bulk in front of a critical frame is what makes it late, wherever it lies unread.
+// So bulk leaves unused what the peer has granted at first, but for what is read in little time; on
+// a longer path it needs all of it.
+std::uint64_t SessionCore::credit_to_keep() const {
+  if (now_ >= critical_until || round_trip_ >= kShortPath) return 0;
+  const std::uint64_t window = peer_connection_credit_;
+  const std::uint64_t of_path = window * static_cast<std::uint64_t>(round_trip_.count()) /
+                                static_cast<std::uint64_t>((kShortPath * kPathsPerWindow).count());
+  return window - std::min(window, std::max<std::uint64_t>(of_path, kCriticalUnreadBytes));
+}
 
 // Data flows: measures the round trip now and then.
 void SessionCore::probe_round_trip() {
@@ -32,7 +49,7 @@ void SessionCore::on_probe_answered() {
   round_trip_ = round_trip_ == Duration::zero()
                     ? sample
                     : std::min(sample, round_trip_ + round_trip_ / kRoundTripAging);
-  next_probe_at_ = now_ + kWindowProbe;
+  next_probe_at_ = now_ + (now_ < critical_until ? kWindowProbe / kCriticalProbes : kWindowProbe);
 }
 
 // True if more than two thirds of the window went in each round trip since it was last asked: then
