@@ -74,6 +74,9 @@ void RouterCore::reschedule(std::uint64_t id, Probed& probed) {
 
 void RouterCore::send_probe(std::uint64_t id, Probed& probed) {
   probed.probe->sent(now_);
+  const std::uint64_t answers =
+      probed.instance->info->gauge.answers.load(std::memory_order_relaxed);
+  const bool is_answering = std::exchange(probed.answers, answers) != answers;
   Connection* connection = touch(probed.instance->info->connection);
   VALKYRIE_ASSERT(connection != nullptr);
   protocol::Session& session = *connection->session;
@@ -99,11 +102,15 @@ void RouterCore::send_probe(std::uint64_t id, Probed& probed) {
       probed.correlation = sent->correlation;
       return reschedule(id, probed);
     }
-    static_cast<void>(session.send_end(probed.stream));
-    probed.stream = 0;
+    if (sent.error() == protocol::SendError::exhausted ||
+        sent.error() == protocol::SendError::closed) {
+      static_cast<void>(session.send_end(probed.stream));
+      probed.stream = 0;
+    }
   }
-  // An instance that takes nothing more is as good as one that says nothing.
-  judge(id, probed, probed.probe->ended(/*well=*/false, now_), "its connection takes nothing more");
+  // An instance that takes nothing more and answers no call either says nothing.
+  judge(id, probed, probed.probe->ended(/*well=*/is_answering, now_),
+        "its connection takes nothing more");
 }
 
 // The answer came, or the news that there is none.

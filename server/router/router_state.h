@@ -49,6 +49,7 @@ struct Probed {
   registry::Instance* instance = nullptr;
   std::optional<registry::Probe> probe;  // There from the start.
   protocol::Instant due{};               // Its place in the order of what is due.
+  std::uint64_t answers = 0;             // Of its gauge, when one was due last.
   std::uint32_t stream = 0;              // 0: not open now.
   std::uint32_t correlation = 0;
 };

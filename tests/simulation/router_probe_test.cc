@@ -167,6 +167,32 @@ TEST(RouterProbe, a_busy_instance_is_probed_too_and_loses_no_place_by_it) {
   EXPECT_EQ(busy.held[1].method, messages::kHealthMethod);
 }
 
+TEST(RouterProbe, a_connection_that_is_full_is_well_while_it_answers_calls) {
+  World world(1);
+  protocol::SessionConfig narrow = World::kPatient;
+  narrow.limits.requests_in_flight_max = 1;
+  Peer full(world.network, 0, narrow);
+  full.serve("full.Service", "f");
+  world.network.run();
+  full.hold = true;
+  const auto state = [&world] {
+    return world.network.shard(0).registry().catalog().list("full.", world.network.now);
+  };
+  for (int i = 0; i < 10; ++i) {
+    world.client.call("full.Service", "M", "x", {.deadline = 1h});
+    world.network.advance(10s);
+    EXPECT_EQ(full.held.size(), 1U) << "no probe fits beside the call";
+    full.reply_all();
+    world.network.run();
+  }
+  EXPECT_EQ(state().services.at(0).instances.at(0).state, InstanceState::ready);
+  world.client.call("full.Service", "M", "x", {.deadline = 1h});
+  world.network.advance(50s);
+  EXPECT_EQ(state().services.at(0).instances.at(0).state, InstanceState::not_ready);
+  EXPECT_EQ(state().services.at(0).instances.at(0).reason,
+            "3 probes in a row failed: its connection takes nothing more");
+}
+
 TEST(RouterProbe, it_ends_with_the_registration_the_connection_and_the_drain) {
   World world(2);
   world.network.advance(30s);
