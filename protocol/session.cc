@@ -42,7 +42,10 @@ Stream* SessionCore::find(std::uint32_t id) {
 void SessionCore::written(std::size_t bytes, Instant now) {
   now_ = std::max(now_, now);
   // What the owner sent came without a time.
-  if (std::exchange(critical_sent_, false)) critical_until = now_ + kCriticalTime;
+  if (std::exchange(critical_sent_, false)) {
+    critical_until = now_ + kCriticalTime;
+    if (state == State::open) return_connection_credit();
+  }
   // What goes beside critical frames depends on how long the path is.
   if (now_ < critical_until && output.bytes() >= kCriticalUnreadBytes) probe_round_trip();
   stats_.bytes_sent += bytes;

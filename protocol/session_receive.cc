@@ -312,11 +312,11 @@ std::optional<CloseCode> SessionCore::charge(const FrameHeader& header, Stream* 
   return std::nullopt;
 }
 
-// Critical frames cost none.
+// Critical frames cost none. But with them the peer begins to leave most of its credit unused, so
+// it must not be short of what it has not got back yet.
 void SessionCore::spend_connection_credit(const FrameHeader& header) {
   note_class(header.qos);
-  if (qos_class(header.qos) == QosClass::critical) return;
-  connection_received_ += header.credit_bytes();
+  if (qos_class(header.qos) != QosClass::critical) connection_received_ += header.credit_bytes();
   return_connection_credit();
 }
 
@@ -329,7 +329,7 @@ void SessionCore::return_connection_credit() {
   const std::uint64_t window =
       is_short ? config.limits.connection_credit_bytes : connection_flow_.window;
   const std::uint64_t step =
-      critical ? std::min<std::uint64_t>(window / 4, kCriticalUnreadBytes / 2) : window / 4;
+      critical ? std::min<std::uint64_t>(window / 4, kCriticalUnreadBytes / 4) : window / 4;
   if (connection_received_ + window < connection_granted_ + step) return;
   probe_round_trip();
   if (!is_short) fit_connection_window();

@@ -197,6 +197,18 @@ TEST_F(SessionCritical, little_of_bulk_is_on_its_way_until_the_time_of_critical_
   EXPECT_EQ(pair.dialer.take_output(over).size(), 15'000u);
 }
 
+// What was used before, and is less than a quarter of the window, is returned when they begin.
+TEST_F(SessionRoom, bulk_before_critical_frames_does_not_stop_bulk_beside_them) {
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(send(QosClass::telemetry, 15'000).has_value());
+    pair.run();
+  }
+  ASSERT_TRUE(send(QosClass::critical, 100).has_value());
+  ASSERT_TRUE(send(QosClass::data, 16'000).has_value());
+  pair.run();
+  EXPECT_EQ(pair.acceptor.count(EventType::notify), 6u);
+}
+
 TEST_F(SessionCritical, bulk_goes_on_as_it_is_read) {
   pair.run();
   EXPECT_EQ(pair.acceptor.count(EventType::notify), 4u);
