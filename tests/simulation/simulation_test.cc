@@ -57,6 +57,10 @@ std::string live_through(const WorldOptions& options, WorldCounts& sum) {
     sum.streams += counts.streams;
     sum.streams_ok += counts.streams_ok;
     sum.messages += counts.messages;
+    sum.published += counts.published;
+    sum.events += counts.events;
+    sum.lost += counts.lost;
+    sum.leaps += counts.leaps;
     sum.jobs += counts.jobs;
     sum.jobs_succeeded += counts.jobs_succeeded;
     sum.log_bytes += counts.log_bytes;
@@ -83,9 +87,11 @@ TEST(Simulation, every_promise_holds_in_every_world) {
   }
   fmt::print(
       "{} worlds: {} connections; {} calls, {} ok, {} not executed, {} unknown, {} made again; "
-      "{} streams, {} ok, {} messages; {} jobs, {} succeeded, {} bytes of logs\n",
+      "{} streams, {} ok, {} messages; {} published, {} events, {} lost; {} jobs, {} succeeded, {} "
+      "bytes of logs; the clock leapt {} times\n",
       settings.seeds, sum.connections, sum.calls, sum.ok, sum.not_executed, sum.maybe, sum.repeats,
-      sum.streams, sum.streams_ok, sum.messages, sum.jobs, sum.jobs_succeeded, sum.log_bytes);
+      sum.streams, sum.streams_ok, sum.messages, sum.published, sum.events, sum.lost, sum.jobs,
+      sum.jobs_succeeded, sum.log_bytes, sum.leaps);
   // Worlds in which nothing happens prove nothing.
   if (settings.seeds < kSeedsDefault || failures > 0) return;
   EXPECT_GT(sum.ok, settings.seeds * 10);
@@ -95,6 +101,9 @@ TEST(Simulation, every_promise_holds_in_every_world) {
   EXPECT_GT(sum.streams_ok, settings.seeds);
   EXPECT_GT(sum.messages, settings.seeds * 10);
   EXPECT_GT(sum.jobs_succeeded, settings.seeds / 10);
+  EXPECT_GT(sum.events, settings.seeds * 10);
+  EXPECT_GT(sum.lost, settings.seeds / 10);
+  EXPECT_GT(sum.leaps, settings.seeds / 20);
 }
 
 // A check never seen red is no check: what no transport does must be seen.

@@ -9,19 +9,19 @@ namespace valkyrie::simulation {
 namespace {
 
 constexpr std::uint64_t kBytesOfWorld = 1'000'000;
-// Between two who meet no peril: a few delays of links and shards, and their own haste.
-constexpr Duration kSteadyPatience = 3s;
+std::uint32_t shards_of(std::uint64_t seed) { return static_cast<std::uint32_t>(1 + seed % 3); }
 
 }  // namespace
 
 World::World(const WorldOptions& options)
     : options_(options),
       trace_(options.traced),
+      subjects_(shards_of(options.seed)),
       jobs_(job_options()),
       rules_(draw_rules(options.seed)),
       settings_(rules_->settings_of(service_name(0))),
-      network_(options.seed, static_cast<std::uint32_t>(1 + options.seed % 3), {},
-               {.rules = rules_}),
+      router_(router_config(options.seed, rules_)),
+      network_(options.seed, shards_of(options.seed), {}, router_),
       bytes_left_(kBytesOfWorld) {
   for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
     server::NodeShard& shard = network_.shard(i);
@@ -34,7 +34,14 @@ World::World(const WorldOptions& options)
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_responder();
   for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_caller();
   start_steady();
+  for (Responder* responder : responders_) {
+    responder->serve(service_name(pick(kServices)), instance_name());
+  }
+  network_.run_for(500ms);
   if (chance(2)) start_observer();
+  if (chance(2)) {
+    for (std::uint64_t i = 1 + pick(4); i > 0; --i) start_correspondent();
+  }
   if (chance(2)) return;
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_submitter();
   for (std::uint64_t i = 1 + pick(2); i > 0; --i) start_worker("r" + std::to_string(i));
@@ -87,16 +94,28 @@ std::shared_ptr<const registry::ServiceRules> World::draw_rules(std::uint64_t se
   return rules;
 }
 
+// In every other world queues of events are short.
+router::RouterConfig World::router_config(std::uint64_t seed,
+                                          std::shared_ptr<const registry::ServiceRules> rules) {
+  router::RouterConfig config;
+  config.rules = std::move(rules);
+  if (seed / 3 % 2 == 0) return config;
+  config.subscription_bytes_max = 5000 + seed % 50'000;
+  config.session_event_bytes_max = 2 * config.subscription_bytes_max;
+  return config;
+}
+
 jobs::JobPlaneOptions World::job_options() {
-  return {.node = "n-test",
-          .node_bits = 1,
-          .epoch = 1,
-          .unix_ms =
-              [this] {
-                return static_cast<std::uint64_t>(network_.now.time_since_epoch() /
-                                                  std::chrono::milliseconds(1));
-              },
-          .random = [this] { return network_.random(); }};
+  return {
+      .node = "n-test",
+      .node_bits = 1,
+      .epoch = 1,
+      .unix_ms =
+          [this] {
+            return static_cast<std::uint64_t>(wall_clock_ms_ + network_.now.time_since_epoch() /
+                                                                   std::chrono::milliseconds(1));
+          },
+      .random = [this] { return network_.random(); }};
 }
 
 void World::draw_perils() {
@@ -108,11 +127,12 @@ void World::draw_perils() {
   perils_.manners = chance(2);
   perils_.giving_up = chance(2);
   perils_.drain = chance(6);
+  perils_.leaps = chance(6);
 }
 
 bool World::calm() const {
   return !perils_.stalls && !perils_.deaths && !perils_.flaps && !perils_.manners &&
-         !perils_.giving_up && !perils_.drain;
+         !perils_.giving_up && !perils_.drain && !perils_.leaps;
 }
 
 void World::draw_links() {
@@ -201,9 +221,6 @@ void World::start_steady() {
   for (int i = 0; i < 100 && !steady_responder_->wire().near.ready(); ++i) network_.run_for(50ms);
   steady_responder_->serve(kSteadyService, "steady");
   for (int i = 0; i < 100 && !steady_caller_->wire().near.ready(); ++i) network_.run_for(50ms);
-  for (Responder* responder : responders_) {
-    responder->serve(service_name(pick(kServices)), instance_name());
-  }
   network_.run_for(500ms);
 }
 
@@ -212,6 +229,7 @@ WorldCounts World::run() {
   for (std::uint64_t i = 0; i < steps; ++i) {
     step();
     if (perils_.drain && i == steps / 2) drain_node();
+    if (perils_.leaps && i == steps / 3) leap();
     ledger_.check_progress(network_.now, kSteadyPatience);
     check_memory();
     check_queues();
@@ -221,6 +239,7 @@ WorldCounts World::run() {
   check_jobs();
   check_routes();
   check_watches();
+  check_subjects();
   if (!drained_) probe();
   end_all();
   check_empty();
@@ -243,6 +262,10 @@ WorldCounts World::count() const {
     if (stream.status == protocol::StatusCode::ok) ++counts.streams_ok;
     counts.messages += stream.up.got + stream.down.got;
   }
+  counts.published = subjects_.messages().size();
+  counts.events = subjects_.events();
+  counts.lost = subjects_.lost();
+  counts.leaps = leaps_;
   counts.jobs = book_.jobs().size();
   for (const JobTruth& job : book_.jobs()) {
     if (job.result.state == messages::JobState::succeeded) ++counts.jobs_succeeded;

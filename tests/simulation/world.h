@@ -12,6 +12,7 @@
 
 #include "server/jobs/job_services.h"
 #include "tests/simulation/caller.h"
+#include "tests/simulation/correspondent.h"
 #include "tests/simulation/observer.h"
 #include "tests/simulation/responder.h"
 #include "tests/simulation/submitter.h"
@@ -27,6 +28,9 @@ inline constexpr const char* kSteadyService = "steady.Service";
 inline std::string service_name(std::uint64_t index) {
   return "world.Service" + std::to_string(index);
 }
+
+// Between two who meet no peril: a few delays of links and shards, and their own haste.
+inline constexpr Duration kSteadyPatience = 3s;
 
 // More calls than ever wait at a service of a world.
 inline constexpr std::uint32_t kQueueAmple = 1024;
@@ -54,6 +58,10 @@ struct WorldCounts {
   std::uint64_t jobs = 0;
   std::uint64_t jobs_succeeded = 0;
   std::uint64_t log_bytes = 0;  // That submitters got.
+  std::uint64_t published = 0;
+  std::uint64_t events = 0;  // That came,
+  std::uint64_t lost = 0;    // and that are known to be missing.
+  std::uint64_t leaps = 0;   // Of the clock.
   std::uint64_t connections = 0;
   std::uint64_t damaged = 0;  // Pieces that `damage` hit.
 };
@@ -75,9 +83,12 @@ class World {
     bool manners = false;    // Services that are slow, silent or say no.
     bool giving_up = false;  // Cancels, deadlines, streams that are left.
     bool drain = false;      // The node drains half-way.
+    bool leaps = false;      // The clock leaps by minutes: every silence is too long.
   };
 
   static std::shared_ptr<const registry::ServiceRules> draw_rules(std::uint64_t seed);
+  static router::RouterConfig router_config(std::uint64_t seed,
+                                            std::shared_ptr<const registry::ServiceRules> rules);
   static registry::ProbeSettings draw_probe(std::mt19937_64& random);
   void draw_perils();
   void draw_links();
@@ -90,7 +101,7 @@ class World {
   Surroundings surroundings() {
     // A service that is slow to answer or has few places holds up those that wait for it, too.
     const bool patient = !perils_.stalls && !perils_.deaths && !perils_.manners && !perils_.flaps &&
-                         has_ample_room();
+                         !perils_.leaps && has_ample_room();
     return {network_, ledger_, book_, streams_, trace_, patient};
   }
 
@@ -109,6 +120,7 @@ class World {
   void start_observer();
   Submitter& start_submitter();
   void start_worker(const std::string& name);
+  Correspondent& start_correspondent();
   Manner draw_manner();
   void start_steady();
 
@@ -123,6 +135,10 @@ class World {
   void call_steady();
   void act_on_jobs();
   void act_on_streams();
+  void act_on_subjects();
+  void subscribe(Correspondent& correspondent);
+  void leap();
+  void set_wall_clock();
   void check_memory();
   WorldProgram& any_program();
   void replace(WorldProgram& program);
@@ -136,6 +152,8 @@ class World {
   void heal();
   void end_jobs();
   void check_jobs();
+  void publish_last();
+  void check_subjects();
   void check_idle();
   void check_routes();
   void check_watches();
@@ -149,9 +167,12 @@ class World {
   Ledger ledger_;
   JobBook book_;
   StreamBook streams_;
+  SubjectBook subjects_;
+  std::int64_t wall_clock_ms_ = 1'700'000'000'000;  // When the world's clock is at 0.
   jobs::JobServices jobs_;
   const std::shared_ptr<const registry::ServiceRules> rules_;
   const registry::ServiceSettings settings_;  // Of services that meet peril.
+  const router::RouterConfig router_;
   VirtualNetwork network_;
   Perils perils_;
   std::vector<std::unique_ptr<WorldProgram>> programs_;  // All there ever were.
@@ -161,6 +182,9 @@ class World {
   std::vector<Submitter*> submitters_;  // Not in every world,
   std::vector<Worker*> workers_;        // but where there are some, these too.
   std::map<const Worker*, std::string> worker_names_;
+  std::vector<Correspondent*> correspondents_;  // Not in every world.
+  std::vector<std::uint64_t> last_messages_;    // Published once all was healed.
+  std::uint64_t leaps_ = 0;
   Caller* steady_caller_ = nullptr;  // These two meet no peril but the node's drain.
   Responder* steady_responder_ = nullptr;
   std::uint64_t bytes_left_;  // For messages, so that no world takes long.

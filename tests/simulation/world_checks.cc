@@ -16,6 +16,8 @@ constexpr Duration kFindingOut = 10s;
 constexpr Duration kHealing = 15s;
 // Streams towards instances that serve nobody are ENDed after this.
 constexpr Duration kIdle = 61s;
+// Longer than any message of a world.
+constexpr std::uint64_t kMessageBytesMost = 300'000;
 
 }  // namespace
 
@@ -41,6 +43,7 @@ void World::heal() {
     program->give_credit(/*at_once=*/true);
   }
   network_.run_for(kFindingOut);
+  publish_last();
   for (const auto& program : programs_) {
     if (auto* streamer = dynamic_cast<Streamer*>(program.get()); streamer != nullptr) {
       if (!streamer->closed()) streamer->finish_all();
@@ -63,11 +66,23 @@ void World::check_memory() {
     const std::uint64_t most = std::max(network_.node_config.limits.held_bytes_max,
                                         protocol::SessionLimits{}.held_bytes_max);
     require(wire->far.held_bytes() <= most, "the node holds {} bytes", wire->far.held_bytes());
+    // What waits for a peer: calls, what is relayed, and one long message of each class.
+    const std::uint64_t queued = protocol::kQueuedBytesDefault + most + 5 * kMessageBytesMost;
+    require(wire->far.queued_bytes() <= queued, "the node queues {} bytes",
+            wire->far.queued_bytes());
+  }
+  for (std::uint32_t i = 0; i < network_.shard_count(); ++i) {
+    const router::RouterCensus census = network_.router_of(i).census();
+    const std::uint64_t bound = router_.subscription_bytes_max + kMessageBytesMost;
+    require(census.event_bytes_queued <= census.subscriptions * bound,
+            "shard {} queues {} bytes of events for {} subscriptions", i, census.event_bytes_queued,
+            census.subscriptions);
   }
 }
 
 void World::check_idle() {
   streams_.check_all_over();
+  subjects_.check_all_over();
   ledger_.check_all_over();
   ledger_.check_progress(network_.now, Duration::zero());
   for (const auto& program : programs_) {
@@ -200,6 +215,11 @@ void World::check_empty() {
             "{} streams, {} instances",
             i, census.connections, census.bindings, census.lanes, census.upstreams, census.calls,
             census.stream_ends, census.instances);
+    require(census.publishers + census.subscriptions + census.groups + census.interests == 0 &&
+                census.events_queued + census.event_bytes_queued == 0,
+            "shard {} keeps {} publishers, {} subscriptions, {} groups, {} interests, {} events", i,
+            census.publishers, census.subscriptions, census.groups, census.interests,
+            census.events_queued);
     require(census.services == kOwnServices, "shard {} keeps {} services", i, census.services);
   }
   require(network_.shard(0).registry().catalog().size() == 0, "the catalog keeps {} instances",

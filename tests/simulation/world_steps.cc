@@ -7,7 +7,7 @@
 
 namespace valkyrie::simulation {
 void World::step() {
-  switch (pick(13)) {
+  switch (pick(17)) {
     case 0:
       act_on(*responders_[pick(responders_.size())]);
       break;
@@ -28,6 +28,14 @@ void World::step() {
     case 7:
     case 8:
       act_on_streams();
+      break;
+    case 9:
+    case 10:
+    case 11:
+      act_on_subjects();
+      break;
+    case 12:
+      set_wall_clock();
       break;
     default:
       for (std::uint64_t i = pick(6); i > 0; --i) call(*callers_[pick(callers_.size())]);
@@ -130,6 +138,7 @@ WorldProgram& World::any_program() {
   all.insert(all.end(), submitters_.begin(), submitters_.end());
   all.insert(all.end(), workers_.begin(), workers_.end());
   all.insert(all.end(), observers_.begin(), observers_.end());
+  all.insert(all.end(), correspondents_.begin(), correspondents_.end());
   return *all[pick(all.size())];
 }
 
@@ -140,6 +149,8 @@ void World::replace(WorldProgram& program) {
     start_observer();
   } else if (std::erase(submitters_, &program) > 0) {
     start_submitter();
+  } else if (std::erase(correspondents_, &program) > 0) {
+    start_correspondent();
   } else if (std::erase(responders_, &program) > 0) {
     Responder& started = start_responder();
     network_.run_for(Duration(1ms) * pick(300));
@@ -148,6 +159,32 @@ void World::replace(WorldProgram& program) {
     const std::string name = worker_names_[static_cast<const Worker*>(&program)];
     start_worker(chance(2) ? name : "r" + std::to_string(programs_.size()));
   }
+}
+
+// The clock goes on by minutes at once, as when a machine is held up: for everybody the others have
+// been silent for too long. All begin again.
+void World::leap() {
+  if (drained_) return;
+  network_.run_for(kSteadyPatience);
+  ledger_.check_progress(network_.now, Duration::zero());
+  ++leaps_;
+  network_.now += std::chrono::minutes(1 + pick(10));
+  trace_.line(network_.now, "the clock has leapt");
+  network_.run_for(1s);
+  for (std::size_t i = programs_.size(); i > 0; --i) {
+    if (programs_[i - 1]->closed()) replace(*programs_[i - 1]);
+  }
+  if (steady_caller_->closed() || steady_responder_->closed()) {
+    network_.cut(steady_caller_->wire());
+    network_.cut(steady_responder_->wire());
+    start_steady();
+  }
+}
+
+// Somebody sets the other clock, which only says what time it is, mostly back.
+void World::set_wall_clock() {
+  constexpr std::int64_t kHour = 3'600'000;
+  wall_clock_ms_ += static_cast<std::int64_t>(pick(kHour)) - kHour * 3 / 4;
 }
 
 void World::drain_node() {
