@@ -221,7 +221,7 @@ void FakeNode::link(Stream& stream, const protocol::Event& event) {
 void FakeNode::pass_on(Stream& stream, const protocol::Event& event) {
   const Stream& to = *stream.partner;
   const auto sent = to.peer->connection.session().send_data(
-      to.id, {.payload = event.payload, .qos = event.qos}, event.more);
+      to.id, {.payload = event.payload, .qos = event.qos, .relayed = true}, event.more);
   if (sent && sent->waiting) {
     stream.behind.push_back(event.cost);
   } else {
