@@ -36,6 +36,7 @@ function(valkyrie_package target export_name)
 endfunction()
 
 valkyrie_package(valkyrie-protocol protocol)
+valkyrie_package(valkyrie-noise noise)
 valkyrie_package(valkyrie-messages messages)
 valkyrie_package(valkyrie-transport transport)
 valkyrie_package(valkyrie-sdk sdk)
@@ -52,8 +53,6 @@ add_custom_target(packages DEPENDS ${packaged})
 function(valkyrie_headers root destination)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/${root}
     ${CMAKE_SOURCE_DIR}/${root}/*.h)
-  # Not in the packages: no library of them speaks Noise.
-  list(FILTER headers EXCLUDE REGEX "^noise/")
   foreach(header IN LISTS headers)
     file(STRINGS ${root}/${header} private REGEX "^//.*[Pp]rivate to this( folder|$)" LIMIT_COUNT 1)
     if(NOT private)

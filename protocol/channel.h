@@ -6,6 +6,7 @@
 #include <expected>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +54,9 @@ class Channel {
   [[nodiscard]] virtual std::vector<std::byte> take_output() = 0;
   // Whether the handshake is over and records pass.
   [[nodiscard]] virtual bool open() const = 0;
+  // Who the peer has proven to be: a word for its kind, ':' and its name, such as "key:" and a
+  // public key in hexadecimal digits. REQUIRES: open()
+  [[nodiscard]] virtual std::string subject() const = 0;
 };
 
 // Makes the channels of a door. Any thread.

@@ -59,7 +59,6 @@ std::optional<std::string> missing_scheme(std::string_view scheme) {
   if (scheme == "valkyries" || scheme == "quic") {
     return fmt::format("{}:// (TLS) is not in this build", scheme);
   }
-  if (scheme == "noise") return "noise:// (Noise channels) is not in this build";
   if (scheme == "ws" || scheme == "wss") {
     return fmt::format("{}:// (WebSocket) is not in this build", scheme);
   }
@@ -135,6 +134,30 @@ std::expected<Address, TransportError> parse_tcp(std::string_view text,
     }
   }
   address.host = host;
+  return address;
+}
+
+// `rest` is host[:port][?key=DIGITS].
+std::expected<Address, TransportError> parse_noise(std::string_view text, std::string_view rest) {
+  constexpr std::size_t kKeyDigits = 64;
+  const auto mark = rest.find('?');
+  std::string_view authority = rest.substr(0, mark);
+  if (authority.ends_with('/')) authority.remove_suffix(1);
+  auto address = parse_tcp(text, authority);
+  if (!address) return address;
+  address->noise = true;
+  if (mark == std::string_view::npos) return address;
+  constexpr std::string_view kParameter = "key=";
+  const std::string_view parameter = rest.substr(mark + 1);
+  address->key = to_lower(parameter.substr(std::min(kParameter.size(), parameter.size())));
+  const bool is_key = address->key.size() == kKeyDigits &&
+                      address->key.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!parameter.starts_with(kParameter) || !is_key) {
+    return bad_address(fmt::format(
+        "{}: write the node's public key as noise://HOST[:PORT]?key=, with its 64 hexadecimal "
+        "digits; the node prints its address when it starts",
+        text));
+  }
   return address;
 }
 
@@ -254,10 +277,11 @@ std::expected<Address, TransportError> parse_address(std::string_view text,
   if (const auto missing = missing_scheme(scheme)) {
     return bad_address(fmt::format("{}: {}; {}", safe, *missing, kInstead));
   }
+  if (scheme == "noise") return parse_noise(safe, rest);
   if (!bare && scheme != "valkyrie") {
     return bad_address(fmt::format(
-        "{}: unknown scheme \"{}\"; known are valkyrie, unix, and, not in this build, valkyries, "
-        "quic, noise, ws and wss",
+        "{}: unknown scheme \"{}\"; known are valkyrie, noise, unix, and, not in this build, "
+        "valkyries, quic, ws and wss",
         safe, scheme));
   }
   if (rest.ends_with('/')) rest.remove_suffix(1);
@@ -291,8 +315,9 @@ std::string to_string(const Address& address) {
       break;
   }
   const bool six = address.host.find(':') != std::string::npos;
-  return fmt::format("valkyrie://{}{}{}:{}", six ? "[" : "", address.host, six ? "]" : "",
-                     address.port);
+  return fmt::format("{}://{}{}{}:{}{}{}", address.noise ? "noise" : "valkyrie", six ? "[" : "",
+                     address.host, six ? "]" : "", address.port,
+                     address.key.empty() ? "" : "?key=", address.key);
 }
 
 bool needs_resolver(const Address& address) { return resolve_literal(address).empty(); }

@@ -2,8 +2,9 @@
 //
 //   valkyrie://host[:port]   plain TCP, port 22091 unless given
 //   host[:port]              the same, for loopback hosts only
-//   unix:///path             a Unix socket at an absolute path
-//   unix:@name               a Unix socket of the abstract namespace
+//   noise://host[:port][?key=DIGITS]   TCP through a Noise channel; the key is the node's public
+//   one unix:///path             a Unix socket at an absolute path unix:@name               a Unix
+//   socket of the abstract namespace
 //
 // IPv6 literals stand in brackets: valkyrie://[::1]:22091.
 #pragma once
@@ -32,6 +33,8 @@ struct Address {
   std::string host;        // Of tcp: a name or a literal, without brackets.
   std::uint16_t port = 0;  // Of tcp; 0 lets a listener choose.
   std::string path;        // Of unix_path: absolute. Of unix_abstract: the name, without '@'.
+  bool noise = false;      // Of tcp: through a Noise channel.
+  std::string key;         // With noise: the node's public key, 64 lower-case digits, or nothing.
 
   bool operator==(const Address&) const = default;
 };

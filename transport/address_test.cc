@@ -1,5 +1,6 @@
 #include "transport/address.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -88,7 +89,7 @@ TEST(Address, an_unknown_scheme_lists_the_known_ones) {
 }
 
 TEST(Address, schemes_of_other_builds_say_what_to_use_instead) {
-  for (const char* scheme : {"valkyries", "quic", "noise", "ws", "wss"}) {
+  for (const char* scheme : {"valkyries", "quic", "ws", "wss"}) {
     const auto address = parse_address(std::string(scheme) + "://localhost", kInsecure);
     ASSERT_FALSE(address.has_value());
     EXPECT_TRUE(mentions(address.error(), "not in this build")) << scheme;
@@ -162,6 +163,37 @@ TEST(Address, a_host_that_does_not_exist_is_not_found) {
   const auto resolved = resolve(tcp("no-such-host.invalid", 1));
   ASSERT_FALSE(resolved.has_value());
   EXPECT_EQ(resolved.error().kind, TransportErrorKind::not_found);
+}
+
+constexpr std::string_view kKey =
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+TEST(Address, noise_reaches_any_host_and_pins_a_key) {
+  const std::string text = fmt::format("noise://node.example:4000?key={}", kKey);
+  const auto address = parse_address(text);
+  ASSERT_TRUE(address.has_value());
+  EXPECT_TRUE(address->noise);
+  EXPECT_EQ(address->host, "node.example");
+  EXPECT_EQ(address->port, 4000);
+  EXPECT_EQ(address->key, kKey);
+  EXPECT_EQ(to_string(*address), text);
+}
+
+TEST(Address, noise_without_a_key_is_what_a_node_listens_on) {
+  const auto address = parse_address("noise://0.0.0.0");
+  ASSERT_TRUE(address.has_value());
+  EXPECT_EQ(to_string(*address), "noise://0.0.0.0:22091");
+}
+
+TEST(Address, noise_refuses_keys_that_are_none) {
+  const std::string key(kKey);
+  for (const std::string& query :
+       {std::string("?key="), "?key=" + key.substr(1), "?key=" + key + "0",
+        "?key=g" + key.substr(1), "?" + key, "?other=" + key, "?key=" + key + "&x=1"}) {
+    const auto address = parse_address("noise://host" + query);
+    ASSERT_FALSE(address.has_value()) << query;
+    EXPECT_NE(address.error().message.find("64 hexadecimal digits"), std::string::npos);
+  }
 }
 
 }  // namespace

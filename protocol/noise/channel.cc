@@ -6,6 +6,7 @@
 #include "protocol/assert.h"
 #include "protocol/big_endian.h"
 #include "protocol/noise/hybrid.h"
+#include "protocol/noise/key_text.h"
 
 namespace valkyrie::protocol::noise {
 
@@ -62,6 +63,8 @@ Channel::Channel(const ChannelConfig& config)
   if (config.role == HandshakeRole::responder) return;
   if (const auto sent = send_preamble(); !sent) failure_ = sent.error();
 }
+
+std::string Channel::subject() const { return "key:" + key_text(peer_); }
 
 // The dialer's preamble, which is the prologue, and its first message.
 Channel::~Channel() = default;

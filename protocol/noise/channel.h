@@ -52,6 +52,7 @@ class Channel final : public protocol::Channel {
       std::span<const std::span<const std::byte>> text, std::vector<std::byte>& out) override;
   [[nodiscard]] std::vector<std::byte> take_output() override { return std::exchange(output_, {}); }
   [[nodiscard]] bool open() const override { return state_ == State::records; }
+  [[nodiscard]] std::string subject() const override;
 
   // The suite spoken; after ChannelError::other_suite the one to begin with.
   [[nodiscard]] Suite picked() const { return picked_; }

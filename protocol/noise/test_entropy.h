@@ -1,4 +1,5 @@
 // Randomness that tests can repeat.
+// Private to this folder.
 #pragma once
 
 #include <algorithm>

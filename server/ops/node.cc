@@ -1,5 +1,6 @@
 #include "server/ops/node.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -85,6 +86,9 @@ std::expected<void, std::string> Node::open_doors() {
   if (!options_.shared_parent.empty()) {
     if (auto safe = secure_directory(options_.shared_parent); !safe) return safe;
   }
+  if (std::ranges::any_of(options_.listen, &transport::Address::noise)) {
+    if (auto opened = open_noise(); !opened) return opened;
+  }
   for (const transport::Address& address : options_.listen) {
     auto listener = transport::Listener::listen(address, {.shards = options_.shards});
     if (!listener) return std::unexpected(std::move(listener.error().message));
@@ -93,13 +97,30 @@ std::expected<void, std::string> Node::open_doors() {
   return {};
 }
 
+// The key outlives the node's runs, as its clients have pinned it.
+std::expected<void, std::string> Node::open_noise() {
+  noise_ = std::make_unique<NoiseDoor>();
+  if (options_.state_directory.empty()) return {};
+  const auto secret =
+      keep_secret(options_.state_directory, "noise.key", [this] { return noise_->secret_key(); });
+  if (!secret) return std::unexpected(secret.error());
+  bool valid = false;
+  noise_ = std::make_unique<NoiseDoor>(*secret, valid);
+  if (valid) return {};
+  return std::unexpected(fmt::format(
+      "{}/noise.key holds no key; move it away and the node makes another, which its clients must "
+      "be told",
+      options_.state_directory));
+}
+
 void Node::describe() {
   identity_.name = state_.id;
   identity_.version = VALKYRIE_VERSION;
   identity_.started = transport::monotonic_now();
   for (const transport::Listener& listener : listeners_) {
-    identity_.doors.push_back(
-        {.url = transport::to_string(listener.address()), .protocols = {"native"}});
+    transport::Address address = listener.address();
+    if (address.noise) address.key = noise_->public_key();
+    identity_.doors.push_back({.url = transport::to_string(address), .protocols = {"native"}});
   }
   const protocol::SessionLimits limits;
   identity_.limits = {{"requests_in_flight", options_.requests_in_flight_max},
@@ -129,7 +150,8 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
     for (std::size_t i = 0; i < listeners_.size(); ++i) {
       const transport::Listener& listener = listeners_[i];
       const protocol::QosClass ceiling = options_.qos->listener_ceiling(options_.listen[i]);
-      if (const auto accepting = shard->accept_from(listener, ceiling); !accepting) {
+      protocol::ChannelSource* const channels = listener.address().noise ? noise_.get() : nullptr;
+      if (const auto accepting = shard->accept_from(listener, ceiling, channels); !accepting) {
         return std::unexpected(fmt::format("cannot listen on {}: {}",
                                            transport::to_string(listener.address()),
                                            accepting.error().message()));

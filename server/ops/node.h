@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "server/jobs/job_services.h"
+#include "server/ops/noise_door.h"
 #include "server/ops/options.h"
 #include "server/ops/shard.h"
 #include "server/ops/state_directory.h"
@@ -54,6 +55,7 @@ class Node {
        spdlog::logger& log);
   void on_each_shard(const std::function<void(Shard&)>& work);
   [[nodiscard]] std::expected<void, std::string> open_doors();
+  [[nodiscard]] std::expected<void, std::string> open_noise();
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
   void on_shard_drained();
@@ -65,6 +67,7 @@ class Node {
   CloseLog closes_;
   transport::Socket drained_event_;
   std::atomic<std::size_t> shards_busy_;
+  std::unique_ptr<NoiseDoor> noise_;  // Where a door speaks it.
   std::vector<transport::Listener> listeners_;
   std::vector<std::unique_ptr<transport::Reactor>> reactors_;
   std::unique_ptr<NodeLinks> links_;

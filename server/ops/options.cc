@@ -176,6 +176,11 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
       }
       return std::unexpected(usage(fmt::format("--listen: {}", message)));
     }
+    if (!address->key.empty()) {
+      return std::unexpected(usage(fmt::format(
+          "--listen: {}: the key of a noise:// door is the node's own, in its state directory",
+          url)));
+    }
     const bool chosen_by_system =
         address->kind == transport::AddressKind::tcp && address->port == 0;
     if (!chosen_by_system && std::ranges::find(options.listen, *address) != options.listen.end()) {

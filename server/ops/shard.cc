@@ -16,6 +16,7 @@ constexpr protocol::Duration kGaugesInterval = std::chrono::milliseconds{10};
 
 // Method of an IDENTITY: how a subject was proven. Spec: docs/spec/metadata.md.
 constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
+constexpr char kIdentityNoiseKey = 2;  // By the static key of a Noise channel.
 
 std::string subject_of(const transport::PeerCredentials& credentials) {
   return fmt::format("uid:{}", credentials.uid);
@@ -23,10 +24,13 @@ std::string subject_of(const transport::PeerCredentials& credentials) {
 
 // The value of IDENTITY of a peer: u8 method, u8 n, n bytes of tenant, subject.
 std::string identity_of(const Connection& connection) {
+  const protocol::Channel* channel = connection.channel();
+  if (channel != nullptr && channel->open()) {
+    return std::string{kIdentityNoiseKey, '\0'} + channel->subject();
+  }
   const auto& credentials = connection.peer_credentials();
   if (!credentials) return {};
-  std::string value{kIdentityPeerUser, '\0'};
-  return value + subject_of(*credentials);
+  return std::string{kIdentityPeerUser, '\0'} + subject_of(*credentials);
 }
 
 // Who a peer is for the rate limit of log lines: its host or its user.
@@ -51,6 +55,8 @@ std::string_view explain(CloseCause cause) {
       return "; this door is plain, not TLS";
     case CloseCause::noise_bytes:
       return "; this door is plain, not Noise";
+    case CloseCause::plain_bytes:
+      return "; this door speaks Noise alone: dial noise://";
     case CloseCause::garbage:
       return "; its first bytes are of no known protocol";
     case CloseCause::door_timeout:
@@ -85,11 +91,11 @@ protocol::SessionConfig session_config(const ShardContext& context, protocol::Ou
 class Shard::Peer final : public transport::ConnectionHandler {
  public:
   Peer(Shard& shard, transport::Socket socket, const protocol::SharedSessionConfig& config,
-       std::size_t place)
+       const transport::ConnectionOptions& options, std::size_t place)
       : place_(place),
         shard_(shard),
         connection_(shard.reactor_, std::move(socket), protocol::Role::acceptor, config,
-                    shard.pool_, *this, shard.connection_options_, &shard.half_open_) {}
+                    shard.pool_, *this, options, &shard.half_open_) {}
 
   void on_event(Connection& connection, const protocol::Event& event) override {
     router::Router& router = shard_.node_.router();
@@ -118,24 +124,28 @@ class Shard::Peer final : public transport::ConnectionHandler {
   Connection connection_;
 };
 
-// Where the shard accepts, and how urgent a class those may use who come in there.
+// Where the shard accepts, how urgent a class those may use who come in there, and which channels
+// it speaks.
 class Shard::Door final : private transport::AcceptHandler {
  public:
-  Door(Shard& shard, const transport::Listener& listener, protocol::QosClass ceiling)
+  Door(Shard& shard, const transport::Listener& listener, protocol::QosClass ceiling,
+       protocol::ChannelSource* channels)
       : acceptor(shard.reactor_, listener.fd(shard.index_), listener.shared(), *this),
         shard_(shard),
-        ceiling_(ceiling) {}
+        ceiling_(ceiling),
+        channels_(channels) {}
 
   transport::Acceptor acceptor;
 
  private:
   void on_accepted(transport::Socket socket) override {
-    shard_.on_accepted(std::move(socket), ceiling_);
+    shard_.on_accepted(std::move(socket), ceiling_, channels_);
   }
   void on_accept_paused(std::error_code cause) override { shard_.on_accept_paused(cause); }
 
   Shard& shard_;
   const protocol::QosClass ceiling_;
+  protocol::ChannelSource* const channels_;
 };
 
 Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
@@ -165,8 +175,9 @@ Shard::~Shard() {
 }
 
 std::expected<void, std::error_code> Shard::accept_from(const transport::Listener& listener,
-                                                        protocol::QosClass ceiling) {
-  doors_.push_back(std::make_unique<Door>(*this, listener, ceiling));
+                                                        protocol::QosClass ceiling,
+                                                        protocol::ChannelSource* channels) {
+  doors_.push_back(std::make_unique<Door>(*this, listener, ceiling, channels));
   return doors_.back()->acceptor.start();
 }
 
@@ -182,12 +193,15 @@ const protocol::SharedSessionConfig& Shard::config_for(const transport::Socket& 
   return session_configs_[static_cast<std::size_t>(std::max(of_peer, ceiling))];
 }
 
-void Shard::on_accepted(transport::Socket socket, protocol::QosClass ceiling) {
+void Shard::on_accepted(transport::Socket socket, protocol::QosClass ceiling,
+                        protocol::ChannelSource* channels) {
   if (std::exchange(accept_paused_, false)) {
     context_.log.info("accepting connections again (shard {})", index_);
   }
   const protocol::SharedSessionConfig& config = config_for(socket, ceiling);
-  auto peer = std::make_unique<Peer>(*this, std::move(socket), config, peers_.size());
+  transport::ConnectionOptions options = connection_options_;
+  options.channels = channels;
+  auto peer = std::make_unique<Peer>(*this, std::move(socket), config, options, peers_.size());
   if (const auto started = peer->connection().start(); !started) {
     context_.log.warn("dropped {}: {}", peer->connection().peer_name(), started.error().message());
     return;

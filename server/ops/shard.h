@@ -56,9 +56,11 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   Shard& operator=(const Shard&) = delete;
 
   // Accepts what comes to this listener's descriptor of the shard; nobody who does may use a class
-  // above `ceiling`. Errors: the reactor cannot watch it. REQUIRES: before the thread starts.
+  // above `ceiling`. `channels` are those that its door speaks, or nullptr; kept by reference.
+  // Errors: the reactor cannot watch it. REQUIRES: before the thread starts.
   [[nodiscard]] std::expected<void, std::error_code> accept_from(
-      const transport::Listener& listener, protocol::QosClass ceiling);
+      const transport::Listener& listener, protocol::QosClass ceiling,
+      protocol::ChannelSource* channels = nullptr);
 
   // Takes no connection any more; ends those that are, once their calls are over, at the latest
   // after `grace`.
@@ -87,7 +89,8 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   void on_timer();
   void store_gauges();
   void wake_at(protocol::Instant instant);
-  void on_accepted(transport::Socket socket, protocol::QosClass ceiling);
+  void on_accepted(transport::Socket socket, protocol::QosClass ceiling,
+                   protocol::ChannelSource* channels);
   void on_accept_paused(std::error_code cause);
   [[nodiscard]] const protocol::SharedSessionConfig& config_for(const transport::Socket& socket,
                                                                 protocol::QosClass ceiling) const;

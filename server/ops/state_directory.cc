@@ -127,6 +127,30 @@ std::expected<NodeState, std::string> open_state(const std::string& directory,
   return state;
 }
 
+std::expected<std::string, std::string> keep_secret(const std::string& directory,
+                                                    std::string_view name,
+                                                    const std::function<std::string()>& fresh) {
+  const std::string path = fmt::format("{}/{}", directory, name);
+  struct stat status{};
+  if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 0077U) != 0) {
+    return std::unexpected(
+        fmt::format("{} is a secret that other users may read; take it from them (chmod 600), or "
+                    "move it away if they may have read it: the node makes another",
+                    path));
+  }
+  auto text = read_file(path);
+  if (!text) return cannot_use(directory, cause(text.error()));
+  if (!text->empty()) {
+    if (text->ends_with('\n')) text->pop_back();
+    return *text;
+  }
+  const std::string made = fresh();
+  if (const int failed = replace_file(directory, path, made + "\n"); failed != 0) {
+    return cannot_use(directory, cause(failed));
+  }
+  return made;
+}
+
 std::expected<void, std::string> secure_directory(const std::string& directory) {
   const auto refuse = [&](std::string_view why) {
     return std::unexpected(fmt::format(

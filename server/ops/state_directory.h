@@ -5,6 +5,7 @@
 #include <expected>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "transport/socket.h"
 
@@ -28,6 +29,11 @@ struct NodeState {
 // damaged.
 [[nodiscard]] std::expected<NodeState, std::string> open_state(const std::string& directory,
                                                                const RandomSource& random);
+
+// The text of a secret that a node keeps in its directory under this name; made by `fresh` where it
+// is missing. Errors, for people: not readable or writable, or open to other users.
+[[nodiscard]] std::expected<std::string, std::string> keep_secret(
+    const std::string& directory, std::string_view name, const std::function<std::string()>& fresh);
 
 // Makes a directory that is only this user's, in a place where others may write, such as /tmp. It
 // may exist if it is a directory, no link, of this user, and closed to others. Errors, for people.

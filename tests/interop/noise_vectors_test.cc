@@ -1,11 +1,11 @@
 // Our handshake against the public cacophony vectors, of every pattern and suite that we speak.
+#include <algorithm>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <set>
 
 #include "protocol/noise/handshake.h"
-#include "protocol/noise/test_entropy.h"
 #include "tests/conformance/vector_file.h"
 
 namespace valkyrie::protocol::noise {
@@ -19,6 +19,20 @@ std::vector<std::byte> bytes_in(const Vector& vector, std::string_view key) {
   const auto* value = vector.if_contains(key);
   return value == nullptr ? std::vector<std::byte>() : bytes_of(*value);
 }
+
+// Gives out the ephemeral key of a vector.
+class Told final : public Entropy {
+ public:
+  explicit Told(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
+  void fill(std::span<std::byte> out) override {
+    EXPECT_EQ(out.size(), bytes_.size());
+    std::ranges::copy(bytes_, out.begin());
+  }
+  bool encapsulate(const EncapsulationKey&, Encapsulated&) override { return false; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
 
 KeyPair& set(KeyPair& key, const std::vector<std::byte>& secret) {
   key.set_secret(std::span(secret).first<kKeyBytes>());
@@ -56,7 +70,7 @@ struct Side {
   }
 
   std::string name;
-  TestEntropy entropy;
+  Told entropy;
   KeyPair key;
   std::vector<std::byte> prologue;
   Handshake handshake;

@@ -54,6 +54,8 @@ void CoreRelease::operator()(Core* core) const noexcept { core->release_token();
 Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) {
   auto addresses = candidates(address);
   if (!addresses) return std::unexpected(std::move(addresses.error()));
+  auto noise_key = noise_key_for(*addresses, options);
+  if (!noise_key) return std::unexpected(std::move(noise_key.error()));
   const bool lazy = options.lazy;
   const bool own = options.loop == nullptr;
   std::shared_ptr<EventLoop> loop;
@@ -70,6 +72,7 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
                 Outcome::not_executed);
   }
   CoreHandle core(new Core(loop, std::move(*addresses), std::move(options)));
+  core->noise_key_ = std::move(*noise_key);
   loop->reactor().post([raw = core->token().release()] { raw->begin(); });
   if (own) {
     const BlockedSignals blocked;

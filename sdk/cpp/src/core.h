@@ -50,6 +50,8 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   void close(Duration grace);
   [[nodiscard]] std::string node_url() const;
   [[nodiscard]] const ClientOptions& options() const { return options_; }
+  // For addresses that are reached through Noise. REQUIRES: there is one
+  [[nodiscard]] const NoiseKey& noise_key() const { return *noise_key_; }
   [[nodiscard]] Slot& acquire(SlotOwner& owner);
   // Ends a slot, acquired on this thread, whose work cannot begin since the loop has ended.
   void end_unbegun(Slot& slot);
@@ -150,6 +152,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> graveyard_;
   Link* link_ = nullptr;
+  std::unique_ptr<NoiseKey> noise_key_;
   Dialer dialer_;
   transport::Timer redial_timer_ = transport::Timer::calling<&Core::redial>(this);
   transport::Timer grace_timer_ = transport::Timer::calling<&Core::end_now>(this);

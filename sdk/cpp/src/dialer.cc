@@ -53,6 +53,14 @@ Result<Candidate> parse_one(std::string_view text) {
   if (!address) {
     return fail(StatusCode::invalid_argument, address.error().message, Outcome::not_executed);
   }
+  if (address->noise && address->key.empty()) {
+    return fail(
+        StatusCode::invalid_argument,
+        fmt::format("{}: the node's key is missing: write noise://HOST:PORT?key=DIGITS, as the "
+                    "node prints it when it starts",
+                    transport::to_string(*address)),
+        Outcome::not_executed);
+  }
   std::string url = transport::to_string(*address);
   return Candidate{.address = std::move(*address), .url = std::move(url)};
 }
@@ -96,6 +104,19 @@ Result<std::vector<Candidate>> candidates(const Address& address) {
   return default_candidates();
 }
 
+Result<std::unique_ptr<NoiseKey>> noise_key_for(const std::vector<Candidate>& candidates,
+                                                const ClientOptions& options) {
+  const bool needed = std::ranges::any_of(
+      candidates, [](const Candidate& candidate) { return candidate.address.noise; });
+  if (!needed) return nullptr;
+  auto key = std::make_unique<NoiseKey>();
+  const std::string file =
+      options.noise_key_file.empty() ? environment("VALKYRIE_NOISE_KEY") : options.noise_key_file;
+  if (file.empty()) return key;
+  if (auto read = key->read(file); !read) return std::unexpected(std::move(read.error()));
+  return key;
+}
+
 // One address of a round: dials, then waits for the hello.
 class Dialer::Attempt final : private transport::ConnectHandler {
  public:
@@ -119,7 +140,10 @@ class Dialer::Attempt final : private transport::ConnectHandler {
 
  private:
   void on_connected(transport::Socket socket) override {
-    link = std::make_unique<Link>(dialer_.core_, candidate_.url, std::move(socket));
+    link = std::make_unique<Link>(dialer_.core_, candidate_.url, std::move(socket),
+                                  candidate_.address.noise
+                                      ? dialer_.core_.noise_key().dial(candidate_.address.key)
+                                      : nullptr);
     if (!link->start()) fail("out of descriptors or memory");
   }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sdk/cpp/src/link.h"
+#include "sdk/cpp/src/noise_key.h"
 #include "transport/address.h"
 #include "transport/connector.h"
 #include "transport/timer_wheel.h"
@@ -26,6 +27,12 @@ struct Candidate {
 // What `address` stands for, in the order of options.h. Reads the environment and looks for
 // sockets. The error is invalid_argument.
 [[nodiscard]] Result<std::vector<Candidate>> candidates(const Address& address);
+
+// The key for the addresses that are reached through Noise: of ClientOptions::noise_key_file, else
+// of the file that VALKYRIE_NOISE_KEY names, else a new one; nullptr if there is no such address.
+// The error is invalid_argument.
+[[nodiscard]] Result<std::unique_ptr<NoiseKey>> noise_key_for(
+    const std::vector<Candidate>& candidates, const ClientOptions& options);
 
 class Dialer {
  public:

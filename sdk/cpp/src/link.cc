@@ -21,11 +21,13 @@ protocol::SessionConfig session_config(const ClientOptions& options) {
 
 }  // namespace
 
-Link::Link(Core& core, std::string url, transport::Socket socket)
+Link::Link(Core& core, std::string url, transport::Socket socket,
+           std::unique_ptr<protocol::Channel> channel)
     : core_(core),
       url_(std::move(url)),
       connection_(core.reactor(), std::move(socket), protocol::Role::dialer,
-                  session_config(core.options()), core.buffers(), *this, {.linger = kLinger}) {}
+                  session_config(core.options()), core.buffers(), *this, {.linger = kLinger},
+                  nullptr, std::move(channel)) {}
 
 bool Link::start() { return connection_.start().has_value(); }
 

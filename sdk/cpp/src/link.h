@@ -15,7 +15,8 @@ class Link final : private transport::ConnectionHandler {
  public:
   enum class State : std::uint8_t { greeting, ready, draining, gone };
 
-  Link(Core& core, std::string url, transport::Socket socket);
+  Link(Core& core, std::string url, transport::Socket socket,
+       std::unique_ptr<protocol::Channel> channel);
 
   // False: the reactor cannot watch the socket; nothing is reported then.
   [[nodiscard]] bool start();

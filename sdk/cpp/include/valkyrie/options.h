@@ -83,7 +83,8 @@ static_assert(std::is_trivially_destructible_v<CallOptions>);
 
 // Where nodes are: one URL, or several of one cluster with commas between. Implicit from text.
 //
-// valkyrie://host[:22091] (loopback only), unix:///path; a bare host[:port] is valkyrie://. Empty:
+// valkyrie://host[:22091] (loopback only), noise://host[:22091]?key=DIGITS (encrypted; the key is
+// the node's public one, as it prints it), unix:///path; a bare host[:port] is valkyrie://. Empty:
 // VALKYRIE_NODE, else the sockets $XDG_RUNTIME_DIR/valkyrie/node.sock and
 // /run/valkyrie/node.sock where they exist, then valkyrie://127.0.0.1:22091.
 class Address {
@@ -114,6 +115,10 @@ struct ClientOptions {
   bool lazy = false;
   // Name and version for the node's logs and lists.
   std::string agent = "valkyrie-cpp";
+  // File with this client's secret key for noise:// addresses, 64 hexadecimal digits, readable by
+  // its user alone: by its public half nodes know the client. Empty: the file that
+  // VALKYRIE_NOISE_KEY names, else a new key for this client.
+  std::string noise_key_file{};
   // Bytes of operations that may wait while there is no connection or the node takes no more now;
   // what comes on top fails with resource_exhausted, not executed.
   std::size_t waiting_bytes_max = 8u << 20;
