@@ -25,8 +25,8 @@ TEST(Qos, an_address_lowers_the_ceiling_of_all_who_connect_there) {
 }
 
 TEST(Qos, a_ceiling_of_an_address_that_is_not_listened_on_is_an_error) {
-  ServerProcess server({"--check", "--ephemeral", "--set",
-                        "qos.listener_ceiling.\"valkyrie://127.0.0.1:7\"=data"});
+  ServerProcess server(
+      {"--check", "--ephemeral", "--set", "qos.listener_ceiling.\"valkyrie://127.0.0.1:7\"=data"});
   EXPECT_TRUE(says(server.log.rest(), "does not listen on valkyrie://127.0.0.1:7"));
   EXPECT_EQ(server.wait(), 2);
 }

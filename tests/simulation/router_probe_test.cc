@@ -51,7 +51,7 @@ struct World {
     return client.answers.back().code;
   }
 
-  static constexpr protocol::SessionConfig kPatient{.limits = {.keepalive_interval = 1h}};
+  static inline const protocol::SessionConfig kPatient{.limits = {.keepalive_interval = 1h}};
 
   VirtualNetwork network;
   Peer service;
