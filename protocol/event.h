@@ -36,7 +36,8 @@ enum class EventType : std::uint8_t {
   stream_closed,  // Both directions ended in order. The stream's last event.
   flushed,        // A waiting message was scheduled whole: correlation, cookie. Does not come if
                   // request_failed or the stream's last event comes first.
-  stream_limit,   // open_stream() is possible again.
+  room,           // open_stream() or a message that was refused with stream_limit or queue_full is
+                  // worth another try.
   goaway,         // The peer drains: code, drain_ms. Open nothing new; END call streams.
   pong,           // cookie is the token of ping().
   closed,         // The session is over: code, local, metadata. The last event of all.

@@ -167,6 +167,7 @@ std::size_t Session::stream_count() const { return core_->streams.size(); }
 std::size_t Session::requests_in_flight() const { return core_->outgoing.size(); }
 std::uint64_t Session::held_bytes() const { return core_->held; }
 bool Session::critical(Instant now) const { return now < core_->critical_until; }
+std::uint64_t Session::scheduled_bytes() const { return core_->output.bytes(); }
 std::uint64_t Session::queued_bytes() const {
   return core_->output.bytes() + core_->waiting_bytes.total() + core_->relayed_bytes.total();
 }

@@ -40,10 +40,10 @@ enum class SendError : std::uint8_t {
   not_ready,      // Before the hello is done. Wait for EventType::ready.
   draining,       // The peer or this side drains: open nothing new here, go elsewhere.
   closed,         // The session or the stream is over, or this side has sent END or RESET.
-  stream_limit,   // The peer allows no further stream now. Wait for EventType::stream_limit.
+  stream_limit,   // The peer allows no further stream now. Wait for EventType::room.
   exhausted,      // Stream or correlation ids are used up: take another session or stream.
   too_large,      // Over the peer's message limit or the metadata limit.
-  queue_full,     // As much waits for the peer as its class may. Wait for EventType::flushed.
+  queue_full,     // As much waits for the peer as its class may. Wait for EventType::room.
   in_flight_max,  // As many requests as the peer takes are unanswered. Wait for a response.
   forbidden,      // The class is above the ceiling that HELLO_ACK stated.
   unknown,        // No such request outstanding: it was answered, or is over.
@@ -132,6 +132,7 @@ class Session {
   // Sends a message that is never answered, on a `call` stream of this side.
   std::expected<Sent, SendError> send_notify(std::uint32_t stream, const Outgoing& notify);
   // Answers a request of the peer. `unknown`: it was answered before or is over; drop the answer.
+  // `queue_full`: it is still to be answered; who cannot wait resets the stream.
   std::expected<Sent, SendError> send_response(std::uint32_t stream, std::uint32_t correlation,
                                                const Outgoing& response);
   // Sends a message on a `publish` stream of this side. With `ack` exactly one published or
@@ -182,7 +183,8 @@ class Session {
   // The channel took the first `bytes` of what gather() described; say so also when it took none,
   // since a peer that reads nothing for the stall limit is given up.
   void written(std::size_t bytes, Instant now);
-  // True if gather() would find something.
+  // True if gather() would find something. Frames may be queued all the same: they lack connection
+  // credit.
   [[nodiscard]] bool has_output() const;
 
   // When to call on_deadline(); nullopt means never.
@@ -211,7 +213,9 @@ class Session {
   // True while critical frames come and go: one did in the last kCriticalTime. Meanwhile hand the
   // channel at most kKernelUnsentCriticalBytes ahead, and do not read much at once.
   [[nodiscard]] bool critical(Instant now) const;
-  // Bytes queued for the peer and not yet written.
+  // Bytes of frames that are scheduled, and so follow each other by class, and not yet written.
+  [[nodiscard]] std::uint64_t scheduled_bytes() const;
+  // The same, with the messages that wait for stream credit or room.
   [[nodiscard]] std::uint64_t queued_bytes() const;
   [[nodiscard]] SessionStats stats() const;
 

@@ -249,7 +249,51 @@ TEST(SessionCall, an_abandoned_request_keeps_its_place_until_its_work_is_over) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error(), SendError::unknown);
   pair.run();
-  EXPECT_EQ(pair.dialer.count(EventType::stream_limit), 1u);
+  EXPECT_EQ(pair.dialer.count(EventType::room), 1u);
+  EXPECT_NE(pair.open_call(), 0u);
+}
+
+TEST(SessionCall, an_answer_that_finds_no_room_is_sent_once_there_is_some) {
+  SessionConfig narrow;
+  narrow.limits.queued_bytes_max = 100'000;
+  Pair pair({}, narrow);
+  pair.dialer.on_event = [&pair](const Event& event) {
+    pair.dialer.session.consume(event.stream, event.cost);
+  };
+  pair.run();
+  const std::uint32_t stream = pair.open_call();
+  for (int i = 0; i < 20; ++i) (void)pair.dialer.session.send_request(stream, {});
+  pair.run();
+  const std::string answer(10'000, 'x');
+  std::uint32_t refused = 0;
+  for (std::uint32_t i = 1; i <= 20 && refused == 0; ++i) {
+    const auto sent = pair.acceptor.session.send_response(stream, i, {.payload = bytes_of(answer)});
+    if (sent) continue;
+    ASSERT_EQ(sent.error(), SendError::queue_full);
+    refused = i;
+  }
+  ASSERT_GT(refused, 0u);
+  pair.run();
+  EXPECT_EQ(pair.dialer.count(EventType::response), refused - 1);
+  EXPECT_EQ(pair.acceptor.count(EventType::room), 1u);
+  EXPECT_TRUE(pair.acceptor.session.send_response(stream, refused, {.payload = bytes_of(answer)}));
+  pair.run();
+  EXPECT_EQ(pair.dialer.count(EventType::response), refused);
+  EXPECT_EQ(pair.dialer.count(EventType::reset), 0u);
+}
+
+TEST(SessionCall, an_answer_to_a_stream_just_reset_frees_the_requests_place) {
+  SessionConfig few;
+  few.limits.peer_streams_max = 1;
+  Pair pair({}, few);
+  pair.run();
+  const std::uint32_t stream = pair.open_call();
+  (void)pair.dialer.session.send_request(stream, {});
+  pair.run();
+  pair.acceptor.session.reset(stream, CloseCode::slow_peer);
+  EXPECT_EQ(pair.acceptor.session.send_response(stream, 1, {}).error(), SendError::closed);
+  pair.run();
+  EXPECT_EQ(pair.acceptor.count(EventType::abandoned), 0u);
   EXPECT_NE(pair.open_call(), 0u);
 }
 

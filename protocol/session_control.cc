@@ -175,8 +175,8 @@ bool SessionCore::on_stream_limit(Body body) {
       StreamLimitBody::decode(body.first<StreamLimitBody::kBytes>()).highest_stream;
   if (highest <= local_id_max_) return false;
   local_id_max_ = highest;
-  stream_limit_event_ = std::exchange(stream_limit_hit_, false);
-  attention_ = attention_ || stream_limit_event_;
+  stream_limit_raised_ = std::exchange(stream_limit_hit_, false);
+  attention_ = attention_ || stream_limit_raised_;
   return false;
 }
 

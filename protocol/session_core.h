@@ -200,8 +200,8 @@ class SessionCore {
                                               std::uint32_t request = FlatIndex::kNone);
   std::expected<Sent, SendError> send_asking(std::uint32_t slot, FrameType type,
                                              const Outgoing& message);
-  std::expected<Sent, SendError> send_answer(std::uint32_t slot, std::uint32_t correlation,
-                                             std::uint8_t qos, const Outgoing& answer);
+  void send_answer(std::uint32_t slot, std::uint32_t correlation, std::uint8_t qos,
+                   const Outgoing& answer);
   [[gnu::always_inline]] inline bool goes_at_once(const Stream& stream, std::uint8_t qos,
                                                   const Outgoing& message) const;
   [[gnu::noinline]] std::expected<Sent, SendError> wait(std::uint32_t slot,
@@ -231,6 +231,8 @@ class SessionCore {
   }
   [[nodiscard]] std::uint64_t output_max(std::uint8_t qos, bool relayed) const;
   [[nodiscard]] bool may_wait(const FrameHeader& header, const Outgoing& message) const;
+  std::unexpected<SendError> refuse_for_room(std::uint8_t qos, std::uint64_t size);
+  [[nodiscard]] bool room_for_refused() const;
   bool drop_queued(Stream& stream);
   void forget_waiting(Stream& stream);
   void note_request(Stream& stream, std::uint32_t correlation, Ticket ticket, bool whole);
@@ -309,7 +311,7 @@ class SessionCore {
   std::uint64_t remote_id_max_;
   std::uint32_t remote_ids_freed_ = 0;
   bool stream_limit_hit_ = false;  // open_stream() was refused since the last STREAM_LIMIT.
-  bool stream_limit_event_ = false;
+  bool stream_limit_raised_ = false;
   std::uint32_t goaway_last_stream_ = 0xFFFFFFFF;
   // Ends to report.
   bool attention_ = false;  // next_queued_event() may have something.
@@ -318,6 +320,12 @@ class SessionCore {
   std::unique_ptr<WaitingMessage> flushed_;
   WaitingMessage* flushed_last_ = nullptr;
   Fifo<std::uint32_t> blocked_;
+  // What was refused for want of room since EventType::room: the most urgent and the shortest.
+  struct Refused {
+    std::uint8_t qos;
+    std::uint64_t size;
+  };
+  std::optional<Refused> refused_;
   CloseCode close_code_ = CloseCode::none;
   bool close_local_ = false;
   bool close_reported_ = false;

@@ -9,7 +9,7 @@
 
 namespace valkyrie::protocol {
 
-// Events that no frame of this moment brings: ends, flushed messages, stream limits.
+// Events that no frame of this moment brings: ends, flushed messages, room.
 bool SessionCore::next_queued_event() {
   if (!failed_.empty()) {
     Request request = failed_.pop();
@@ -27,9 +27,11 @@ bool SessionCore::next_queued_event() {
     event_.cookie = done->cookie;
     return true;
   }
-  if (std::exchange(stream_limit_event_, false)) {
+  if (stream_limit_raised_ || room_for_refused()) {
+    stream_limit_raised_ = false;
+    refused_.reset();
     event_ = {};
-    event_.type = EventType::stream_limit;
+    event_.type = EventType::room;
     return true;
   }
   close_if_drained();

@@ -42,7 +42,7 @@ void SessionCore::receive_eof(Instant now) {
 const Event* SessionCore::poll_event() {
   if (partial_delivered_ || delivered_) forget_delivered();
   for (;;) {
-    if (attention_ || drain_until_) {
+    if (attention_ || drain_until_ || refused_) {
       if (next_queued_event()) return &event_;
       attention_ = false;
     }

@@ -103,6 +103,19 @@ TEST_P(SessionRoomOf, bulk_that_fills_it_leaves_some_to_the_class_above) {
   EXPECT_FALSE(urgent->waiting);
 }
 
+TEST_P(SessionRoomOf, who_was_refused_hears_once_of_room_though_no_message_waited) {
+  const QosClass qos_class = kClasses[GetParam()];
+  fill(qos_class);
+  ASSERT_TRUE(send(qos_class, 1000)->waiting);
+  ASSERT_EQ(send(qos_class, 1000).error(), SendError::queue_full);
+  ASSERT_EQ(send(qos_class, 1000).error(), SendError::queue_full);
+  pair.dialer.poll();
+  EXPECT_EQ(pair.dialer.count(EventType::room), 0u);
+  pair.run();
+  EXPECT_EQ(pair.dialer.count(EventType::room), 1u);
+  EXPECT_TRUE(send(qos_class, 1000).has_value());
+}
+
 INSTANTIATE_TEST_SUITE_P(Classes, SessionRoomOf, ::testing::Values(1, 2, 3, 4));
 
 TEST_F(SessionRoom, one_long_message_of_a_class_takes_nothing_from_those_above) {

@@ -73,7 +73,7 @@ std::expected<std::uint32_t, SendError> SessionCore::open_stream(StreamKind kind
     return std::unexpected(SendError::stream_limit);
   }
   if (output.bytes() > room_for(config.limits.queued_bytes_max, open.qos)) {
-    return std::unexpected(SendError::queue_full);
+    return refuse_for_room(open.qos, 0);
   }
   const auto id = static_cast<std::uint32_t>(next_local_id_);
   next_local_id_ += 2;
@@ -170,29 +170,36 @@ std::expected<Sent, SendError> SessionCore::send_response(std::uint32_t id,
     release_stream(slot);
     return std::unexpected(SendError::unknown);
   }
-  if (stream.over || stream.discarding) return std::unexpected(SendError::closed);
+  if (stream.over || stream.discarding) {
+    incoming.erase(stream.incoming, at);  // Before its `abandoned`, which nobody needs any more.
+    return std::unexpected(SendError::closed);
+  }
   if (response.metadata.size() > kMetadataBytes ||
       response.payload.size() > peer.call_message_bytes_max) {
     return std::unexpected(SendError::too_large);
   }
-  const std::uint8_t qos = incoming[at].qos;
-  incoming.erase(stream.incoming, at);
-  if (stream.local_ended) return std::unexpected(SendError::closed);
-  return send_answer(slot, correlation, qos, response);
-}
-
-// An answer cannot be refused for want of room: its stream is given up instead.
-std::expected<Sent, SendError> SessionCore::send_answer(std::uint32_t slot,
-                                                        std::uint32_t correlation, std::uint8_t qos,
-                                                        const Outgoing& answer) {
-  const FrameHeader header{.type = FrameType::response, .qos = qos, .correlation = correlation};
-  const auto sent = send_message(slot, header, answer);
-  if (!sent) {
-    reset(streams[slot].id, CloseCode::slow_peer, "answers are not taken");
+  if (stream.local_ended) {
+    incoming.erase(stream.incoming, at);
     return std::unexpected(SendError::closed);
   }
+  const FrameHeader header{
+      .type = FrameType::response, .qos = incoming[at].qos, .correlation = correlation};
+  const auto sent = send_message(slot, header, response);
+  if (!sent) return sent;
+  incoming.erase(streams[slot].incoming, at);
   if (streams[slot].remote_ended) end_if_answered(slot);
   return sent;
+}
+
+// The session's own answer, which nobody would send again: if there is no room its stream is given
+// up.
+void SessionCore::send_answer(std::uint32_t slot, std::uint32_t correlation, std::uint8_t qos,
+                              const Outgoing& answer) {
+  const FrameHeader header{.type = FrameType::response, .qos = qos, .correlation = correlation};
+  if (!send_message(slot, header, answer)) {
+    return reset(streams[slot].id, CloseCode::slow_peer, "answers are not taken");
+  }
+  if (streams[slot].remote_ended) end_if_answered(slot);
 }
 
 std::expected<Sent, SendError> SessionCore::send_data(std::uint32_t id, const Outgoing& data,
@@ -220,6 +227,24 @@ bool SessionCore::may_wait(const FrameHeader& header, const Outgoing& message) c
     return relayed_bytes.takes(header.qos, size, 0, config.limits.held_bytes_max);
   }
   return waiting_bytes.takes(header.qos, size, output.bytes(), config.limits.queued_bytes_max);
+}
+
+std::unexpected<SendError> SessionCore::refuse_for_room(std::uint8_t qos, std::uint64_t size) {
+  if (!refused_) refused_ = Refused{.qos = qos, .size = size};
+  refused_->qos = std::min(refused_->qos, qos);
+  refused_->size = std::min(refused_->size, size);
+  return std::unexpected(SendError::queue_full);
+}
+
+// Whether something that was refused would be taken now; once the output is half empty, as for what
+// waits in it, but for critical frames at once.
+bool SessionCore::room_for_refused() const {
+  if (!refused_ || state != State::open) return false;
+  const std::uint64_t most = config.limits.queued_bytes_max;
+  const bool critical = qos_class(refused_->qos) == QosClass::critical;
+  if (output.bytes() > (critical ? most : most / 2)) return false;
+  return refused_->size == 0 ||
+         waiting_bytes.takes(refused_->qos, refused_->size, output.bytes(), most);
 }
 
 // Copies what a message is made of, which the owner may forget. The output shares a long copy.
@@ -308,7 +333,12 @@ std::expected<Sent, SendError> SessionCore::wait(std::uint32_t slot, const Frame
                                                  const Outgoing& message) {
   Stream& stream = streams[slot];
   const std::size_t body = message.metadata.size() + message.payload.size();
-  if (!may_wait(header, message)) return std::unexpected(SendError::queue_full);
+  if (!may_wait(header, message)) {
+    // What is passed on for a peer is not sent again, and an event is the subscription's to send.
+    const bool again = !message.relayed && header.type != FrameType::event;
+    if (again) return refuse_for_room(header.qos, kHeaderBytes + body);
+    return std::unexpected(SendError::queue_full);
+  }
   auto waiting = std::make_unique<WaitingMessage>();
   waiting->metadata = message.metadata;
   waiting->payload = message.payload;

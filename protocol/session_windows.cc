@@ -11,6 +11,11 @@ namespace {
 // A path may get longer: each measurement lets the least round trip rise by one part in so many.
 constexpr int kRoundTripAging = 8;
 
+// The least round trip to size a window by. On one machine a PONG takes microseconds while all is
+// idle, but the two ends, at work, get a core only every so often: a window for less makes them run
+// by turns.
+constexpr Duration kRoundTripMin = std::chrono::milliseconds{1};
+
 // The share of the held bytes by which all windows of streams together may have grown, and the
 // share of what is left of it that one stream may take.
 constexpr std::uint64_t kGrowthShareOfHeld = 2;
@@ -56,13 +61,14 @@ void SessionCore::on_probe_answered() {
 // the window may be what holds the sender back. `total` counts the bytes of the flow.
 bool SessionCore::outgrown(Flow& flow, std::uint64_t total) const {
   const Duration elapsed = now_ - flow.since;
-  if (round_trip_ == Duration::zero() || elapsed < round_trip_) return false;
+  const Duration round_trip = std::max(round_trip_, kRoundTripMin);
+  if (round_trip_ == Duration::zero() || elapsed < round_trip) return false;
   const auto bytes = static_cast<double>(total - flow.mark);
   const bool is_known = flow.since != Instant{};
   flow.since = now_;
   flow.mark = total;
   const double trips =
-      static_cast<double>(elapsed.count()) / static_cast<double>(round_trip_.count());
+      static_cast<double>(elapsed.count()) / static_cast<double>(round_trip.count());
   return is_known && bytes * 3 > static_cast<double>(flow.window) * 2 * trips;
 }
 

@@ -345,6 +345,10 @@ void RouterCore::complete(Call& call, const Message& answer, const Debt& debt) {
       return answer_status(call, {StatusCode::resource_exhausted, Outcome::executed,
                                   "the answer is longer than the caller accepts"});
     }
+    if (!sent && sent.error() == protocol::SendError::queue_full) {
+      session.reset(binding.stream, protocol::CloseCode::slow_peer, "answers are not taken");
+      static_cast<void>(session.send_response(binding.stream, call.correlation, {}));
+    }
     waiting = sent && sent->waiting && !binding.over;
   }
   count(call, answer.metadata);

@@ -109,7 +109,7 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
       if (Connection* connection = connections_.find(id)) leave(*connection);
       return;
     case EventType::ready:
-    case EventType::stream_limit:
+    case EventType::room:
     case EventType::pong:
       return;
     default:

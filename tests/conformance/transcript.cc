@@ -74,8 +74,8 @@ std::string_view name_of(EventType type) {
       return "stream_closed";
     case EventType::flushed:
       return "flushed";
-    case EventType::stream_limit:
-      return "stream_limit";
+    case EventType::room:
+      return "room";
     case EventType::goaway:
       return "goaway";
     case EventType::pong:

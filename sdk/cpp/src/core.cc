@@ -221,6 +221,12 @@ void Core::on_link_ready(Link& link) {
   on_room();
 }
 
+Link* Core::find_link(std::uint64_t number) const {
+  const auto found =
+      std::ranges::find(links_, number, [](const auto& one) { return one->number(); });
+  return found == links_.end() ? nullptr : found->get();
+}
+
 void Core::on_room() {
   caller_.pump();
   publisher_.pump();
@@ -308,14 +314,15 @@ void Core::begin_flush(Slot& slot) {
   ask_after_turn();
 }
 
-// After a turn. PING overtakes data that waits in the session, so it goes out when nothing waits
+// After a turn. PING overtakes frames that are in the session, so it goes out when nothing waits
 // any more. A connection that changes meanwhile is asked anew.
 void Core::advance_flushes() {
   if (flushes_.empty()) return;
   ask_after_turn();
   if (link_ == nullptr) return;
   const Link& link = *link_;
-  const bool clear = !caller_.waiting() && !publisher_.waiting() && !link.session().has_output();
+  const bool clear =
+      !caller_.waiting() && !publisher_.waiting() && link.session().scheduled_bytes() == 0;
   for (Flush& flush : flushes_) {
     if (flush.link == link_ || !clear) continue;
     flush.link = link_;

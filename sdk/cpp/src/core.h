@@ -79,6 +79,9 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   // The connection to send on; nullptr while there is none.
   [[nodiscard]] Link* link() { return link_; }
   [[nodiscard]] bool closing() const { return closing_; }
+  [[nodiscard]] std::uint64_t new_link_number() { return ++link_numbers_; }
+  // nullptr: it is gone.
+  [[nodiscard]] Link* find_link(std::uint64_t number) const;
   // Whether the grace is over: what is left ends as cancelled.
   [[nodiscard]] bool ending() const { return ending_; }
   // Ends a slot: runs its closure or keeps the end for it.
@@ -151,6 +154,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   Server server_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> graveyard_;
+  std::uint64_t link_numbers_ = 0;
   Link* link_ = nullptr;
   std::unique_ptr<NoiseKey> noise_key_;
   Dialer dialer_;

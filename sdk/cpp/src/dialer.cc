@@ -140,10 +140,10 @@ class Dialer::Attempt final : private transport::ConnectHandler {
 
  private:
   void on_connected(transport::Socket socket) override {
-    link = std::make_unique<Link>(dialer_.core_, candidate_.url, std::move(socket),
-                                  candidate_.address.noise
-                                      ? dialer_.core_.noise_key().dial(candidate_.address.key)
-                                      : nullptr);
+    link = std::make_unique<Link>(
+        dialer_.core_, dialer_.core_.new_link_number(), candidate_.url, std::move(socket),
+        candidate_.address.noise ? dialer_.core_.noise_key().dial(candidate_.address.key)
+                                 : nullptr);
     if (!link->start()) fail("out of descriptors or memory");
   }
 

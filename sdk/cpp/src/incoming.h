@@ -67,8 +67,10 @@ class Incoming {
   Link* link = nullptr;
   std::uint32_t stream = 0;
   std::uint32_t correlation = 0;
-  std::uint32_t cost = 0;    // Credit to return with the answer.
-  bool over = false;         // Answered, or nobody waits for an answer.
+  std::uint32_t cost = 0;  // Credit to return with the answer.
+  bool over = false;       // Answered, or nobody waits for an answer.
+  // Nobody waits, and it has its place in the session of the link with this number all the same.
+  std::uint64_t abandoned_at = 0;
   bool in_handler = false;   // The handler runs on the loop now:
   bool dropped = false;      // and has dropped its reply.
   Slot* children = nullptr;  // Calls made for this one.

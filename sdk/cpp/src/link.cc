@@ -21,9 +21,10 @@ protocol::SessionConfig session_config(const ClientOptions& options) {
 
 }  // namespace
 
-Link::Link(Core& core, std::string url, transport::Socket socket,
+Link::Link(Core& core, std::uint64_t number, std::string url, transport::Socket socket,
            std::unique_ptr<protocol::Channel> channel)
     : core_(core),
+      number_(number),
       url_(std::move(url)),
       connection_(core.reactor(), std::move(socket), protocol::Role::dialer,
                   session_config(core.options()), core.buffers(), *this, {.linger = kLinger},
@@ -40,9 +41,9 @@ void Link::on_event(transport::Connection&, const protocol::Event& event) {
     case protocol::EventType::request_failed:
       return core_.on_request_failed(event);
     case protocol::EventType::cancel:
-      return core_.server().on_cancel(event, /*abandoned=*/false);
+      return core_.server().on_cancel(event);
     case protocol::EventType::abandoned:
-      return core_.server().on_cancel(event, /*abandoned=*/true);
+      return core_.server().on_abandoned(*this, event);
     case protocol::EventType::notify:
       return core_.server().on_notify(*this, event);
     case protocol::EventType::stream_opened:
@@ -67,7 +68,7 @@ void Link::on_event(transport::Connection&, const protocol::Event& event) {
     case protocol::EventType::flushed:
       if (event.user != 0) StreamUser::of(event.user)->on_flushed(event);
       return core_.on_room();
-    case protocol::EventType::stream_limit:
+    case protocol::EventType::room:
       return core_.on_room();
     case protocol::EventType::pong:
       return core_.on_pong(event.cookie);

@@ -15,7 +15,7 @@ class Link final : private transport::ConnectionHandler {
  public:
   enum class State : std::uint8_t { greeting, ready, draining, gone };
 
-  Link(Core& core, std::string url, transport::Socket socket,
+  Link(Core& core, std::uint64_t number, std::string url, transport::Socket socket,
        std::unique_ptr<protocol::Channel> channel);
 
   // False: the reactor cannot watch the socket; nothing is reported then.
@@ -26,6 +26,8 @@ class Link final : private transport::ConnectionHandler {
   // To send on; what is sent leaves at the end of the turn.
   [[nodiscard]] protocol::Session& session() { return connection_.session(); }
   [[nodiscard]] const protocol::Session& session() const { return connection_.session(); }
+  // Of all links of the client, from 1.
+  [[nodiscard]] std::uint64_t number() const { return number_; }
   // How long it has been ready, for the backoff.
   [[nodiscard]] protocol::Instant ready_at() const { return ready_at_; }
 
@@ -34,6 +36,7 @@ class Link final : private transport::ConnectionHandler {
   void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
 
   Core& core_;
+  const std::uint64_t number_;
   const std::string url_;
   State state_ = State::greeting;
   protocol::Instant ready_at_{};

@@ -213,6 +213,11 @@ Incoming& Server::acquire(Link& link, const protocol::Event& event, Serving& ser
 }
 
 void Server::recycle(Incoming& incoming) {
+  if (const std::uint64_t at = std::exchange(incoming.abandoned_at, 0); at != 0) {
+    if (Link* const link = core_.find_link(at)) {
+      static_cast<void>(link->session().send_response(incoming.stream, incoming.correlation, {}));
+    }
+  }
   incoming.served.reset();
   incoming.serving->release();
   incoming.serving = nullptr;
@@ -287,11 +292,20 @@ void Server::on_notify(Link& link, const protocol::Event& event) {
   incoming.release();
 }
 
-void Server::on_cancel(const protocol::Event& event, bool abandoned) {
+void Server::on_cancel(const protocol::Event& event) {
   if (event.cookie == 0) return;
   auto& incoming = *reinterpret_cast<Incoming*>(event.cookie);
   incoming.retain();
-  if (abandoned && !incoming.over) close_call(incoming);
+  cancel(incoming);
+  incoming.release();
+}
+
+void Server::on_abandoned(const Link& link, const protocol::Event& event) {
+  if (event.cookie == 0) return;
+  auto& incoming = *reinterpret_cast<Incoming*>(event.cookie);
+  incoming.retain();
+  incoming.abandoned_at = link.number();
+  if (!incoming.over) close_call(incoming);
   cancel(incoming);
   incoming.release();
 }

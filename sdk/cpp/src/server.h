@@ -144,7 +144,8 @@ class Server {
   void on_stream_opened(Link& link, const protocol::Event& event);
   void on_request(Link& link, const protocol::Event& event);
   void on_notify(Link& link, const protocol::Event& event);
-  void on_cancel(const protocol::Event& event, bool abandoned);
+  void on_cancel(const protocol::Event& event);
+  void on_abandoned(const Link& link, const protocol::Event& event);
   // Runs the handler of a call.
   void run(Incoming& incoming, BytesView payload);
   // A stream is over; `finished` says that its call has its end, else its handler goes on and is

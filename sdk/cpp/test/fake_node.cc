@@ -366,6 +366,20 @@ void FakeNode::route(Peer& peer, Stream& stream, const protocol::Event& event) {
   answer(peer, event, {}, StatusCode::unavailable, Outcome::not_executed, to_string(sent.error()));
 }
 
+void FakeNode::reset_routes(const std::string& service) {
+  run([this, &service] {
+    Peer* const there = services_.at(service);
+    for (const auto& peer : peers_) {
+      for (const auto& stream : peer->streams) {
+        const auto route = stream->routes.find(there);
+        if (route == stream->routes.end()) continue;
+        there->connection.session().reset(route->second, protocol::CloseCode::cancelled);
+        stream->routes.erase(route);
+      }
+    }
+  });
+}
+
 void FakeNode::answer_routed(Peer&, const protocol::Event& event) {
   const auto node = routed_.extract(event.cookie);
   VALKYRIE_ASSERT(!node.empty());

@@ -49,6 +49,8 @@ class FakeNode final : private transport::AcceptHandler, private transport::Conn
   void cut();
   // Sends GOAWAY(draining) on all connections; new ones are accepted as before.
   void drain(protocol::Duration grace);
+  // Resets the streams on which calls go to a service; what runs there ends as lost.
+  void reset_routes(const std::string& service);
   // Ends the registration of a service with a status.
   void refuse_registrations(bool refuse) { refuse_ = refuse; }
   // Registrations, connections and frames so far.

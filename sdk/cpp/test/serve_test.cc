@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/limit_constants.h"
 #include "sdk/cpp/test/box.h"
 #include "sdk/cpp/test/fake_node.h"
 #include "sdk/cpp/test/quiet.h"
@@ -59,6 +60,42 @@ TEST_F(Serving, the_three_forms_of_handlers_answer) {
   EXPECT_EQ(call("Coroutine", "Ada").value().text(), "Hello, Ada of default");
   EXPECT_EQ(call("Blocking", "x").value().text(), "blocking x");
   EXPECT_EQ(call("Callback", "y").value().text(), "y");
+}
+
+TEST_F(Serving, answers_beyond_what_may_wait_for_the_node_are_sent_when_there_is_room) {
+  Service service("t.Service");
+  service.unary("Echo", [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+  const Instance instance = serve(std::move(service));
+  const std::string body(100'000, 'x');
+  std::vector<Pending<Bytes>> calls;
+  for (int i = 0; i < 100; ++i) calls.push_back(caller.call("t.Service/Echo", body));
+  for (auto& call : calls) {
+    const Result<Bytes> answer = std::move(call).wait();
+    ASSERT_TRUE(answer.has_value()) << answer.error().to_string();
+    EXPECT_EQ(answer->size(), body.size());
+  }
+}
+
+TEST_F(Serving, calls_that_were_given_up_leave_their_place_once_their_work_is_over) {
+  constexpr std::size_t kAtOnce = 512;
+  constexpr std::size_t kRounds = protocol::kRequestsInFlightDefault / kAtOnce + 1;
+  std::vector<test::Box<Reply>> kept(kRounds * kAtOnce);
+  Service service("t.Service");
+  service.unary("Keep", [&kept, count = 0u](IncomingCall&, BytesView, Reply reply) mutable {
+    kept[count++].set_value(std::move(reply));
+  });
+  service.unary("Echo", [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+  const Instance instance = serve(std::move(service));
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    std::vector<Pending<Bytes>> calls;
+    for (std::size_t i = 0; i < kAtOnce; ++i) calls.push_back(caller.call("t.Service/Keep", {}));
+    std::vector<Reply> replies;
+    for (std::size_t i = 0; i < kAtOnce; ++i) replies.push_back(kept[round * kAtOnce + i].get());
+    node.reset_routes("t.Service");
+    for (auto& call : calls) ASSERT_EQ(std::move(call).wait().error().message(), "lost");
+    for (Reply& reply : replies) std::move(reply).send("late");
+  }
+  EXPECT_EQ(call("Echo", "x").value().text(), "x");
 }
 
 TEST_F(Serving, a_failure_carries_its_code_text_details_and_outcome) {
