@@ -36,7 +36,7 @@ function(valkyrie_package target export_name)
 endfunction()
 
 valkyrie_package(valkyrie-protocol protocol)
-valkyrie_package(valkyrie-noise noise)
+valkyrie_package(valkyrie-crypto crypto)
 valkyrie_package(valkyrie-messages messages)
 valkyrie_package(valkyrie-transport transport)
 valkyrie_package(valkyrie-sdk sdk)

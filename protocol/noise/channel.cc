@@ -76,7 +76,7 @@ std::expected<void, ChannelError> Channel::send_preamble() {
   for (const Suite suite : opening_->suites) output_.push_back(static_cast<std::byte>(suite));
   begin(picked_, output_);
   if (!is_hybrid(picked_)) return send_message({});
-  Secret<kKemSeedBytes> seed;
+  crypto::Secret<kKemSeedBytes> seed;
   opening_->entropy.fill(seed.bytes());
   opening_->kem.emplace(seed);
   return send_message(opening_->kem->encapsulation_key());

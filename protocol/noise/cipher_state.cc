@@ -35,7 +35,7 @@ bool CipherState::open(Bytes associated, std::span<std::byte> sealed) {
 
 void CipherState::rekey() {
   VALKYRIE_ASSERT(has_key());
-  Secret<kKeyBytes + kTagBytes> sealed;
+  crypto::Secret<kKeyBytes + kTagBytes> sealed;
   aead_->seal(kLastNonce, {}, sealed.bytes());
   aead_ = std::make_unique<Aead>(cipher_, sealed.bytes().first<kKeyBytes>());
 }

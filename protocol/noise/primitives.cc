@@ -7,23 +7,20 @@
 #include <openssl/hmac.h>
 #include <openssl/mem.h>
 #include <openssl/mlkem.h>
-#include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <openssl/curve25519.h>
 
 #include "protocol/assert.h"
 #include "protocol/big_endian.h"
+#include "protocol/crypto/raw.h"
 
 namespace valkyrie::protocol::noise {
 
 namespace {
 
-std::uint8_t* out_of(std::span<std::byte> bytes) {
-  return reinterpret_cast<std::uint8_t*>(bytes.data());
-}
-
-const std::uint8_t* raw(Bytes bytes) { return reinterpret_cast<const std::uint8_t*>(bytes.data()); }
+using crypto::out_of;
+using crypto::raw;
+using crypto::wipe;
 
 void hmac(Bytes key, Bytes first, Bytes second, std::span<std::byte, kHashBytes> out) {
   HMAC_CTX context;
@@ -39,7 +36,7 @@ void hmac(Bytes key, Bytes first, Bytes second, std::span<std::byte, kHashBytes>
 
 class SystemEntropy final : public Entropy {
  public:
-  void fill(std::span<std::byte> bytes) override { RAND_bytes(out_of(bytes), bytes.size()); }
+  void fill(std::span<std::byte> bytes) override { crypto::random_bytes(bytes); }
 
   bool encapsulate(const EncapsulationKey& key, Encapsulated& out) override {
     CBS encoded;
@@ -53,12 +50,6 @@ class SystemEntropy final : public Entropy {
 
 }  // namespace
 
-void wipe(std::span<std::byte> bytes) { OPENSSL_cleanse(bytes.data(), bytes.size()); }
-
-bool equal_in_constant_time(Bytes a, Bytes b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
 void KeyPair::set_secret(std::span<const std::byte, kKeyBytes> bytes) {
   secret.set(bytes);
   X25519_public_from_private(out_of(shared), raw(secret.bytes()));
@@ -71,16 +62,6 @@ Entropy& system_entropy() {
 
 bool diffie_hellman(const SecretKey& secret, const PublicKey& peer, SecretKey& out) {
   return X25519(out_of(out.bytes()), raw(secret.bytes()), raw(peer)) == 1;
-}
-
-Hash sha256(Bytes first, Bytes second) {
-  Hash hash;
-  SHA256_CTX context;
-  SHA256_Init(&context);
-  SHA256_Update(&context, first.data(), first.size());
-  SHA256_Update(&context, second.data(), second.size());
-  SHA256_Final(out_of(hash), &context);
-  return hash;
 }
 
 void hkdf(std::span<const std::byte, kHashBytes> chaining_key, Bytes input, SecretKey& first,
@@ -106,7 +87,8 @@ struct KemKeyPair::Private {
   MLKEM768_private_key key;
 };
 
-KemKeyPair::KemKeyPair(const Secret<kKemSeedBytes>& seed) : private_(std::make_unique<Private>()) {
+KemKeyPair::KemKeyPair(const crypto::Secret<kKemSeedBytes>& seed)
+    : private_(std::make_unique<Private>()) {
   const int made = MLKEM768_private_key_from_seed(&private_->key, raw(seed.bytes()), kKemSeedBytes);
   VALKYRIE_ASSERT(made == 1);
   MLKEM768_public_key key;

@@ -10,7 +10,8 @@
 #include <optional>
 #include <span>
 
-#include "protocol/noise/secret.h"
+#include "protocol/crypto/digest.h"
+#include "protocol/crypto/secret.h"
 #include "protocol/noise/suite.h"
 
 namespace valkyrie::protocol::noise {
@@ -18,7 +19,7 @@ namespace valkyrie::protocol::noise {
 // Bytes of X25519 keys, of keys of the ciphers and of shared secrets.
 inline constexpr std::size_t kKeyBytes = 32;
 // Bytes of a SHA-256.
-inline constexpr std::size_t kHashBytes = 32;
+inline constexpr std::size_t kHashBytes = crypto::kDigestBytes;
 // Bytes of what seals a text, behind it.
 inline constexpr std::size_t kTagBytes = 16;
 // Bytes of an ML-KEM-768 encapsulation key, "ek".
@@ -31,9 +32,9 @@ inline constexpr std::size_t kKemSeedBytes = 64;
 // An X25519 public key, little-endian as RFC 7748 has it.
 using PublicKey = std::array<std::byte, kKeyBytes>;
 // An X25519 secret key, a cipher key or a shared secret.
-using SecretKey = Secret<kKeyBytes>;
+using SecretKey = crypto::Secret<kKeyBytes>;
 // A SHA-256.
-using Hash = std::array<std::byte, kHashBytes>;
+using Hash = crypto::Digest;
 // What others need to agree on a secret with the owner of a KEM key.
 using EncapsulationKey = std::array<std::byte, kEncapsulationKeyBytes>;
 // What tells the owner of a KEM key the secret.
@@ -73,8 +74,7 @@ class Entropy {
 // has one. RFC 7748, section 6.1.
 [[nodiscard]] bool diffie_hellman(const SecretKey& secret, const PublicKey& peer, SecretKey& out);
 
-// SHA-256 of the pieces one after another.
-[[nodiscard]] Hash sha256(Bytes first, Bytes second = {});
+using crypto::sha256;
 
 // HKDF of the Noise framework, section 4.3: two or three keys from a chaining key and input.
 void hkdf(std::span<const std::byte, kHashBytes> chaining_key, Bytes input, SecretKey& first,
@@ -86,7 +86,7 @@ void extract_and_expand(Bytes salt, Bytes input, Bytes info, SecretKey& out);
 class KemKeyPair {
  public:
   // Makes the pair of a seed, FIPS 203 "d" and "z".
-  explicit KemKeyPair(const Secret<kKemSeedBytes>& seed);
+  explicit KemKeyPair(const crypto::Secret<kKemSeedBytes>& seed);
   ~KemKeyPair();
   KemKeyPair(const KemKeyPair&) = delete;
   KemKeyPair& operator=(const KemKeyPair&) = delete;

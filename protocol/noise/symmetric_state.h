@@ -32,7 +32,7 @@ class SymmetricState {
   void split(CipherState& initiator, CipherState& responder) const;
 
  private:
-  Secret<kHashBytes> chaining_key_;
+  crypto::Secret<kHashBytes> chaining_key_;
   Hash hash_{};
   CipherState cipher_;
 };

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-namespace valkyrie::protocol::noise {
+namespace valkyrie::protocol::crypto {
 
 // Overwrites memory in a way that no optimiser takes out.
 void wipe(std::span<std::byte> bytes);
@@ -13,6 +13,9 @@ void wipe(std::span<std::byte> bytes);
 // True if both hold the same bytes; the time it takes depends on their length alone.
 [[nodiscard]] bool equal_in_constant_time(std::span<const std::byte> a,
                                           std::span<const std::byte> b);
+
+// Fills with bytes of the system's generator, which nobody can guess. Any thread.
+void random_bytes(std::span<std::byte> bytes);
 
 // A fixed number of secret bytes: copied only on purpose, wiped at its end.
 template <std::size_t kSize>
@@ -40,4 +43,4 @@ class Secret {
   std::array<std::byte, kSize> bytes_{};
 };
 
-}  // namespace valkyrie::protocol::noise
+}  // namespace valkyrie::protocol::crypto

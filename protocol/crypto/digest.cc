@@ -1,0 +1,31 @@
+#include "protocol/crypto/digest.h"
+
+#include <openssl/digest.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
+#include "protocol/assert.h"
+#include "protocol/crypto/raw.h"
+
+namespace valkyrie::protocol::crypto {
+
+Digest sha256(std::span<const std::byte> first, std::span<const std::byte> second) {
+  Digest digest;
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, first.data(), first.size());
+  SHA256_Update(&context, second.data(), second.size());
+  SHA256_Final(out_of(digest), &context);
+  return digest;
+}
+
+Digest hmac_sha256(std::span<const std::byte> key, std::span<const std::byte> text) {
+  Digest digest;
+  unsigned size = 0;
+  const void* const done =
+      HMAC(EVP_sha256(), key.data(), key.size(), raw(text), text.size(), out_of(digest), &size);
+  VALKYRIE_ASSERT(done != nullptr && size == kDigestBytes);
+  return digest;
+}
+
+}  // namespace valkyrie::protocol::crypto

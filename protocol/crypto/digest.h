@@ -1,0 +1,24 @@
+// SHA-256 and HMAC, of BoringSSL. Spec: FIPS 180-4, RFC 2104.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+namespace valkyrie::protocol::crypto {
+
+// Bytes of a SHA-256.
+inline constexpr std::size_t kDigestBytes = 32;
+
+// A SHA-256 or an HMAC of one.
+using Digest = std::array<std::byte, kDigestBytes>;
+
+// SHA-256 of the pieces one after another. Any thread.
+[[nodiscard]] Digest sha256(std::span<const std::byte> first,
+                            std::span<const std::byte> second = {});
+
+// HMAC-SHA-256 of a text under a key of any length; compare with equal_in_constant_time(). Any
+// thread.
+[[nodiscard]] Digest hmac_sha256(std::span<const std::byte> key, std::span<const std::byte> text);
+
+}  // namespace valkyrie::protocol::crypto
