@@ -1,4 +1,4 @@
-// Our bytes as the library spells them: to write to, and to read.
+// Our bytes as the library spells them.
 // Private to protocol/.
 #pragma once
 
@@ -8,10 +8,12 @@
 
 namespace valkyrie::protocol::crypto {
 
+// Where the library writes.
 [[nodiscard]] inline std::uint8_t* out_of(std::span<std::byte> bytes) {
   return reinterpret_cast<std::uint8_t*>(bytes.data());
 }
 
+// What it reads.
 [[nodiscard]] inline const std::uint8_t* raw(std::span<const std::byte> bytes) {
   return reinterpret_cast<const std::uint8_t*>(bytes.data());
 }
