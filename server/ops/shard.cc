@@ -157,6 +157,7 @@ Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
       node_({.shard = index,
              .shards = static_cast<std::uint32_t>(context.options.shards),
              .seed = seed,
+             .subscription_bytes_max = context.options.qos->queued_bytes_max,
              .rules = context.options.rules,
              .qos = {context.options.qos, &context.options.qos->rules}},
             context.identity, context.gauges, *this) {

@@ -6,6 +6,7 @@
 
 #include "tests/e2e/json.h"
 #include "tests/e2e/programs.h"
+#include "valkyrie/client.h"
 
 namespace valkyrie::tests {
 namespace {
@@ -146,6 +147,28 @@ TEST_F(Instances, a_draining_instance_finishes_its_call_and_gets_no_other) {
   EXPECT_EQ(ran.exit, 0) << ran.err;
   EXPECT_EQ(ran.out, "done\n");
   EXPECT_EQ(serve.wait(), 0);
+}
+
+TEST_F(Instances, a_service_of_100_000_methods_is_refused_and_one_of_1024_is_not) {
+  Result<Client> client = Client::connect(node.unix_url);
+  ASSERT_TRUE(client.has_value());
+  const auto service = [](std::string_view name, int methods) {
+    Service made(name);
+    for (int i = 0; i < methods; ++i) {
+      made.unary(fmt::format("Method{}", i),
+                 [](IncomingCall&, BytesView body, Reply reply) { reply.send(body); });
+    }
+    return made;
+  };
+  for (const int count : {1025, 100'000}) {
+    const Result<Instance> refused = client->serve(service("test.Vast", count)).wait();
+    ASSERT_FALSE(refused.has_value()) << count;
+    EXPECT_EQ(refused.error().code(), StatusCode::invalid_argument);
+    EXPECT_TRUE(says(refused.error().message(), "1024")) << refused.error().to_string();
+  }
+  const Result<Instance> instance = client->serve(service("test.Wide", 1024)).wait();
+  ASSERT_TRUE(instance.has_value()) << instance.error().to_string();
+  EXPECT_EQ(client->call("test.Wide/Method1023", "x").wait().value().text(), "x");
 }
 
 TEST_F(Instances, a_payload_at_the_limit_passes_and_one_byte_more_is_refused) {

@@ -8,7 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "protocol/constants.h"
 #include "tests/e2e/json.h"
 #include "tests/e2e/subjects.h"
 
@@ -73,7 +72,7 @@ class SlowSubscriber : public ::testing::TestWithParam<int> {
   // Lets the subscriber go on. When it has read what waited for it, a last message follows.
   Printed wake() {
     wait_node_has(*publisher, "events_queued");
-    EXPECT_LE(node_count(*publisher, "event_bytes_queued"), protocol::kQueuedBytesDefault);
+    EXPECT_LE(node_count(*publisher, "event_bytes_queued"), 1u << 20);
     slow->signal(SIGCONT);
     const std::jthread closer([this] {
       wait_node_count(*publisher, "events_queued", 0);
@@ -90,7 +89,8 @@ class SlowSubscriber : public ::testing::TestWithParam<int> {
     for (const Received& message : quick.finish()) EXPECT_EQ(message.missed, 0u);
   }
 
-  RunningNode node{{"--shards", std::to_string(GetParam()), "--set", "qos.slow_peer.stall=10m"}};
+  RunningNode node{{"--shards", std::to_string(GetParam()), "--set", "qos.slow_peer.stall=10m",
+                    "--set", "qos.slow_peer.queue_max=1MiB"}};
   Result<Client> publisher = Client::connect(node.tcp_url);
   Listener quick{node.unix_url, "flood"};
   std::optional<Cli> slow;
