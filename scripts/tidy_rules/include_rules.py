@@ -22,7 +22,8 @@ ARROWS = {
     "server": _SERVER,
     "sdk": ("protocol", "transport"),
     "runner": _CLIENT,
-    "tools": _CLIENT,
+    # What a node decided and wrote down is explained and verified offline, by the same code.
+    "tools": _CLIENT + ("server/policy",),
     "console": ("sdk",),
     "examples": ("sdk",),
     "cmake": (),

@@ -4,7 +4,7 @@
 #include <iterator>
 #include <unistd.h>
 
-#include "server/ops/json_text.h"
+#include "server/policy/json_text.h"
 
 namespace valkyrie::server {
 namespace {
@@ -27,15 +27,16 @@ std::string doors_json(const NodeIdentity& identity, const ServerOptions& option
   for (const messages::Door& door : identity.doors) {
     std::string protocols;
     for (const std::string& name : door.protocols) {
-      protocols += (protocols.empty() ? "" : ",") + json_quote(name);
+      protocols += (protocols.empty() ? "" : ",") + policy::json_quote(name);
     }
     fmt::format_to(std::back_inserter(doors), R"({}{{"url":{},"protocols":[{}]}})",
-                   doors.empty() ? "" : ",", json_quote(door.url), protocols);
+                   doors.empty() ? "" : ",", policy::json_quote(door.url), protocols);
   }
   return fmt::format(
       R"({{"node":{},"version":{},"pid":{},"shards":{},"state":{},"ready_ms":{},"doors":[{}]}})",
-      json_quote(identity.name), json_quote(identity.version), process, options.shards,
-      options.state_directory.empty() ? "null" : json_quote(options.state_directory),
+      policy::json_quote(identity.name), policy::json_quote(identity.version), process,
+      options.shards,
+      options.state_directory.empty() ? "null" : policy::json_quote(options.state_directory),
       milliseconds(took), doors);
 }
 

@@ -5,7 +5,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
-#include "server/ops/json_text.h"
+#include "server/policy/json_text.h"
 
 namespace valkyrie::server {
 namespace {
@@ -52,7 +52,7 @@ class LineFormatter final : public spdlog::formatter {
     const std::string_view text(message.payload.data(), message.payload.size());
     if (format_ == LogFormat::json) {
       fmt::format_to(std::back_inserter(line), R"({{"time":"{}","level":"{}","message":{}}})", when,
-                     word(message.level), json_quote(text));
+                     word(message.level), policy::json_quote(text));
     } else {
       fmt::format_to(std::back_inserter(line), "{} {} ", when, word(message.level));
       for (const char c : text) line.push_back(static_cast<unsigned char>(c) < 0x20 ? '?' : c);

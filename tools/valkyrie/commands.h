@@ -37,6 +37,8 @@ void add_sub(CLI::App& app, Context& context);
 void add_job(CLI::App& app, Context& context);
 // runner ls: who executes jobs.
 void add_runner(CLI::App& app, Context& context);
+// audit verify|key: what a node wrote down, without a node.
+void add_audit(CLI::App& app, Context& context);
 // doctor: what keeps this machine from using a node.
 void add_doctor(CLI::App& app, Context& context);
 // version: of this program and of the node.

@@ -63,6 +63,7 @@ int run(int argc, char** argv) {
   add_bench(app, context);
   add_job(app, context);
   add_runner(app, context);
+  add_audit(app, context);
   add_doctor(app, context);
   add_version(app, context);
   add_completion(app, context);

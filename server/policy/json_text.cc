@@ -1,9 +1,9 @@
-#include "server/ops/json_text.h"
+#include "server/policy/json_text.h"
 
 #include <fmt/format.h>
 #include <iterator>
 
-namespace valkyrie::server {
+namespace valkyrie::policy {
 
 std::string json_quote(std::string_view text) {
   std::string result = "\"";
@@ -20,4 +20,4 @@ std::string json_quote(std::string_view text) {
   return result + '"';
 }
 
-}  // namespace valkyrie::server
+}  // namespace valkyrie::policy

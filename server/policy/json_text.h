@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-namespace valkyrie::server {
+namespace valkyrie::policy {
 
 // `text` in double quotes, escaped. Bytes from 0x80 are passed on as they are.
 [[nodiscard]] std::string json_quote(std::string_view text);
 
-}  // namespace valkyrie::server
+}  // namespace valkyrie::policy

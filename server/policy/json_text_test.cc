@@ -1,8 +1,8 @@
-#include "server/ops/json_text.h"
+#include "server/policy/json_text.h"
 
 #include <gtest/gtest.h>
 
-namespace valkyrie::server {
+namespace valkyrie::policy {
 namespace {
 
 TEST(JsonText, escapes_what_would_end_or_break_a_string) {
@@ -12,4 +12,4 @@ TEST(JsonText, escapes_what_would_end_or_break_a_string) {
 }
 
 }  // namespace
-}  // namespace valkyrie::server
+}  // namespace valkyrie::policy
