@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "protocol/assert.h"
+#include "protocol/properties.h"
 #include "protocol/time.h"
 
 namespace valkyrie::protocol {

@@ -10,6 +10,7 @@
 
 #include "protocol/big_endian.h"
 #include "protocol/constants.h"
+#include "protocol/properties.h"
 
 namespace valkyrie::protocol {
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "protocol/frame_body.h"
+#include "protocol/properties.h"
 
 namespace valkyrie::protocol {
 namespace {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "protocol/big_endian.h"
+#include "protocol/properties.h"
 
 namespace valkyrie::protocol {
 namespace {

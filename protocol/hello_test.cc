@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "protocol/properties.h"
+
 namespace valkyrie::protocol {
 namespace {
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "protocol/assert.h"
+#include "protocol/properties.h"
 
 namespace valkyrie::protocol {
 namespace {

@@ -1,6 +1,7 @@
 // Metadata: what passes can be read, written again entry by entry, and rewritten for a next hop.
 // Input: frame type, reader, metadata.
 #include "protocol/metadata.h"
+#include "protocol/properties.h"
 
 #include <algorithm>
 #include <array>

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/properties.h"
+
 namespace valkyrie::protocol {
 namespace {
 

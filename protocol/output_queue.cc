@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/assert.h"
+#include "protocol/properties.h"
 
 namespace valkyrie::protocol {
 

@@ -16,6 +16,7 @@
 #include "protocol/constants.h"
 #include "protocol/frame.h"
 #include "protocol/limits.h"
+#include "protocol/properties.h"
 
 namespace valkyrie::protocol {
 

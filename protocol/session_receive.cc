@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/assert.h"
+#include "protocol/properties.h"
 #include "protocol/session_core.h"
 
 namespace valkyrie::protocol {

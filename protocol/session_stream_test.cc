@@ -6,6 +6,7 @@
 
 #include "protocol/frame.h"
 #include "protocol/frame_body.h"
+#include "protocol/properties.h"
 #include "protocol/session_pair.h"
 
 namespace valkyrie::protocol {

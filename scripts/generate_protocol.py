@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes protocol/*constants.h and the marked tables of docs/spec/*.md from docs/spec/protocol.toml.
+"""Writes protocol/ headers and tables of docs/spec/*.md from docs/spec/protocol.toml.
 
 usage: generate_protocol.py [--check] [--root DIR]
 
@@ -15,7 +15,7 @@ import tomllib
 
 sys.dont_write_bytecode = True
 
-from protocol_generator.cpp import ENUMS, constants_h, limit_constants_h  # noqa: E402
+from protocol_generator.cpp import ENUMS, constants_h, limit_constants_h, properties_h  # noqa: E402
 from protocol_generator.markdown import with_tables  # noqa: E402
 
 
@@ -45,6 +45,7 @@ def outputs(root):
     wanted = {
         root / "protocol/constants.h": constants_h(table),
         root / "protocol/limit_constants.h": limit_constants_h(table),
+        root / "protocol/properties.h": properties_h(table),
     }
     for document in sorted((root / "docs/spec").glob("*.md")):
         wanted[document] = with_tables(document.read_text(), table)

@@ -18,7 +18,7 @@ class GenerateProtocol(unittest.TestCase):
         self.root = pathlib.Path(folder.name)
         (self.root / "protocol").mkdir()
         shutil.copytree(ROOT / "docs/spec", self.root / "docs/spec")
-        for header in ("constants.h", "limit_constants.h"):
+        for header in ("constants.h", "limit_constants.h", "properties.h"):
             shutil.copy(ROOT / "protocol" / header, self.root / "protocol")
 
     def run_generator(self, *arguments):

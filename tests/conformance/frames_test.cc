@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "protocol/frame.h"
+#include "protocol/properties.h"
 #include "tests/conformance/described_frame.h"
 #include "tests/conformance/vector_file.h"
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <optional>
 
+#include "protocol/properties.h"
 #include "tests/conformance/vector_file.h"
 
 namespace valkyrie::conformance {

@@ -10,6 +10,7 @@
 
 #include "protocol/frame.h"
 #include "protocol/metadata.h"
+#include "protocol/properties.h"
 #include "tests/conformance/described_frame.h"
 #include "tests/conformance/vector_file.h"
 
