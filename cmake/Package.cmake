@@ -53,6 +53,7 @@ add_custom_target(packages DEPENDS ${packaged})
 function(valkyrie_headers root destination)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/${root}
     ${CMAKE_SOURCE_DIR}/${root}/*.h)
+  list(FILTER headers EXCLUDE REGEX "^tls/testing/")  # For our own tests.
   foreach(header IN LISTS headers)
     file(STRINGS ${root}/${header} private REGEX "^//.*[Pp]rivate to this( folder|$)" LIMIT_COUNT 1)
     if(NOT private)

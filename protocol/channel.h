@@ -23,6 +23,24 @@ enum class ChannelError : std::uint8_t {
   not_authentic,    // A tag is wrong: altered, cut short, replayed, or meant for another key.
   bad_key,          // A key that no honest peer sends.
   used_up,          // A direction has no nonces left.
+  // Of TLS. What is said of a certificate is said by either side, of the other's.
+  untrusted,           // No authority that is trusted vouches for it.
+  expired,             // It was valid before.
+  not_yet_valid,       // It will be, or a clock is wrong.
+  wrong_name,          // It is not for the name that was dialed, or for no name at all.
+  revoked,             // Its authority took it back.
+  revocation_unknown,  // No list that is valid now says whether its authority took it back.
+  wrong_purpose,       // It is not for this: a server's shown by a client, say.
+  no_certificate,      // One is required, and was not shown.
+  other_protocol,      // The peer wants to speak something else inside of the channel.
+  handshake_failed,    // Anything else of a handshake that no honest peer does.
+};
+
+// How a peer has proven who it is. The numbers are methods of IDENTITY: docs/spec/metadata.md.
+enum class Proof : std::uint8_t {
+  none = 0,
+  noise_key = 2,    // A static key of a Noise channel.
+  certificate = 3,  // A certificate of a TLS channel.
 };
 
 // The one word for an error in logs and metrics.
@@ -55,15 +73,19 @@ class Channel {
   // Whether the handshake is over and records pass.
   [[nodiscard]] virtual bool open() const = 0;
   // Who the peer has proven to be: a word for its kind, ':' and its name, such as "key:" and a
-  // public key in hexadecimal digits. REQUIRES: open()
+  // public key in hexadecimal digits; nothing if it has proven nothing. REQUIRES: open()
   [[nodiscard]] virtual std::string subject() const = 0;
+  // By what. REQUIRES: open()
+  [[nodiscard]] virtual Proof proof() const = 0;
 };
 
 // Makes the channels of a door. Any thread.
 class ChannelSource {
  public:
   // The acceptor's side of a Noise channel; nullptr where the door does not speak it.
-  [[nodiscard]] virtual std::unique_ptr<Channel> accept_noise() = 0;
+  [[nodiscard]] virtual std::unique_ptr<Channel> accept_noise() { return nullptr; }
+  // The same of a TLS channel.
+  [[nodiscard]] virtual std::unique_ptr<Channel> accept_tls() { return nullptr; }
   // Whether a peer may also speak without a channel.
   [[nodiscard]] virtual bool allows_plain() const = 0;
 

@@ -1,4 +1,4 @@
-// Connections whose bytes go through a Noise channel.
+// Connections whose bytes go through a channel.
 #include "protocol/noise/channel.h"
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 
 #include "protocol/buffer_pool.h"
 #include "protocol/metadata.h"
+#include "protocol/tls/testing/pair.h"
 #include "transport/connection.h"
 
 namespace valkyrie::transport {
@@ -22,10 +23,11 @@ namespace noise = protocol::noise;
 using protocol::Event;
 using protocol::EventType;
 
-// A door that speaks Noise, with one key.
+// A door that speaks Noise, with one key, and TLS.
 class Door final : public protocol::ChannelSource {
  public:
   Door() {
+    world_.make();
     noise::SecretKey secret;
     noise::system_entropy().fill(secret.bytes());
     key_.set_secret(secret.bytes());
@@ -37,8 +39,10 @@ class Door final : public protocol::ChannelSource {
                              .key = key_,
                              .entropy = noise::system_entropy()});
   }
+  std::unique_ptr<protocol::Channel> accept_tls() override { return world_.acceptor->accept(); }
   [[nodiscard]] bool allows_plain() const override { return plain; }
-  // The other side of it.
+  // The other sides of it.
+  std::unique_ptr<protocol::Channel> dial_tls() { return world_.dialer->dial("localhost"); }
   std::unique_ptr<protocol::Channel> dial() {
     return std::make_unique<noise::Channel>(
         noise::ChannelConfig{.role = noise::HandshakeRole::initiator,
@@ -53,6 +57,7 @@ class Door final : public protocol::ChannelSource {
  private:
   std::vector<noise::Suite> suites_{noise::Suite::xx_mlkem_aes_gcm};
   noise::KeyPair key_;
+  protocol::tls::testing::World world_;
 };
 
 // Remembers what happened; echoes requests.
@@ -110,6 +115,17 @@ class ChannelConnection : public testing::Test {
     ASSERT_TRUE(session.send_request(stream_, {.payload = std::as_bytes(std::span(payload))}));
   }
 
+  void carry_growing_messages() {
+    for (std::size_t size = 1; size <= 3'000'000; size = size * 10 + 7) {
+      const std::string payload(size, static_cast<char>('a' + size % 26));
+      call(payload);
+      turn(400);
+      ASSERT_FALSE(dialer_log_.responses.empty()) << size;
+      EXPECT_TRUE(dialer_log_.responses.back() == payload) << size;
+      dialer_log_.responses.clear();
+    }
+  }
+
   protocol::BufferPool pool_;
   protocol::SessionConfig config_;
   std::unique_ptr<Reactor> reactor_ = std::move(Reactor::create().value());
@@ -130,16 +146,22 @@ TEST_F(ChannelConnection, carries_calls_through_noise) {
   EXPECT_EQ(dialer_log_.responses, std::vector<std::string>{"hello"});
 }
 
+TEST_F(ChannelConnection, carries_calls_through_tls) {
+  connect(door_.dial_tls());
+  ASSERT_TRUE(dialer_log_.ready && acceptor_log_.ready);
+  EXPECT_EQ(acceptor_->channel()->subject(), "spiffe://valkyrie.test/client");
+  carry_growing_messages();
+}
+
 TEST_F(ChannelConnection, carries_messages_of_many_records_and_writes) {
   connect(door_.dial());
-  for (std::size_t size = 1; size <= 3'000'000; size = size * 10 + 7) {
-    const std::string payload(size, static_cast<char>('a' + size % 26));
-    call(payload);
-    turn(400);
-    ASSERT_FALSE(dialer_log_.responses.empty()) << size;
-    EXPECT_TRUE(dialer_log_.responses.back() == payload) << size;
-    dialer_log_.responses.clear();
-  }
+  carry_growing_messages();
+}
+
+TEST_F(ChannelConnection, closes_on_tls_where_the_door_has_none) {
+  connect(door_.dial_tls(), /*door_has_channels=*/false);
+  ASSERT_TRUE(acceptor_log_.reason.has_value());
+  EXPECT_EQ(to_string(*acceptor_log_.reason), "tls_bytes");
 }
 
 TEST_F(ChannelConnection, takes_plain_peers_beside_others_where_the_door_allows_it) {

@@ -163,8 +163,9 @@ bool Connection::open_door(Door door) {
     finish({.cause = CloseCause::plain_bytes, .local = true});
     return false;
   }
-  if (door == Door::noise && channels_ != nullptr) {
-    if (auto channel = channels_->accept_noise()) {
+  if ((door == Door::noise || door == Door::tls) && channels_ != nullptr) {
+    auto channel = door == Door::tls ? channels_->accept_tls() : channels_->accept_noise();
+    if (channel != nullptr) {
       sealed_ = std::make_unique<Sealed>(std::move(channel));
       return true;
     }

@@ -53,6 +53,7 @@ class Channel final : public protocol::Channel {
   [[nodiscard]] std::vector<std::byte> take_output() override { return std::exchange(output_, {}); }
   [[nodiscard]] bool open() const override { return state_ == State::records; }
   [[nodiscard]] std::string subject() const override;
+  [[nodiscard]] Proof proof() const override { return Proof::noise_key; }
 
   // The suite spoken; after ChannelError::other_suite the one to begin with.
   [[nodiscard]] Suite picked() const { return picked_; }
