@@ -5,8 +5,6 @@
 #include <iterator>
 #include <stdexcept>
 
-#include <boost/json/src.hpp>
-
 namespace valkyrie::conformance {
 namespace {
 

@@ -6,7 +6,6 @@
 
 #include <boost/beast/core/detail/base64.hpp>
 #include <boost/json/serialize.hpp>
-#include <boost/json/src.hpp>
 
 #include "protocol/status.h"
 

@@ -1,0 +1,2 @@
+// The functions of Boost.JSON: BoostJson.cmake.
+#include <boost/json/src.hpp>
