@@ -1,0 +1,3 @@
+module valkyrie.test/hybrid
+
+go 1.24
