@@ -10,23 +10,15 @@
 #include <string>
 #include <string_view>
 
+#include "server/policy/credential_limits.h"
 #include "server/policy/identity.h"
 #include "server/policy/key_set.h"
+#include "server/policy/wall_time.h"
 
 namespace valkyrie::policy {
 
-// The wall clock, which tokens and keys expire by.
-using WallTime = std::chrono::sys_seconds;
-
 // Bytes of a token, which is what HELLO has room for beside its other options.
 inline constexpr std::size_t kTokenBytesMax = 8U << 10U;
-// Groups in a token, and bytes of each.
-inline constexpr std::size_t kGroupsMax = 128;
-inline constexpr std::size_t kGroupBytesMax = 256;
-// Bytes of tenant and subject together: what IDENTITY carries beside method and length.
-inline constexpr std::size_t kIdentityBytesMax = 510;
-inline constexpr std::size_t kTenantBytesMax = 255;
-
 // Why a token is refused.
 enum class TokenError : std::uint8_t {
   too_long,
