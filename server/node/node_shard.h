@@ -23,6 +23,11 @@ class NodeShard {
     router_.add_local(info, service);
   }
 
+  // Registrations are written down there from now on; kept by reference, may be null.
+  void set_audit(policy::AuditSink* audit) {
+    if (registry_) registry_->set_audit(audit);
+  }
+
   // The router of this shard: give it sessions, events, messages and time.
   [[nodiscard]] router::Router& router() { return router_; }
   // Copies what the router counts to the gauges. It walks tables: not for every turn.

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <utility>
 
+#include "server/policy/identity.h"
+
 namespace valkyrie::server {
 namespace {
 
@@ -54,6 +56,7 @@ void RegistryService::on_stream(router::LocalStream stream, const router::LocalO
                                        .shard = open.caller.shard,
                                        .connection = open.caller.connection,
                                        .peer = std::string(open.caller.address)},
+                              .who = std::string(policy::subject_of_value(open.caller.identity)),
                               .over = false};
 }
 
@@ -79,16 +82,37 @@ void RegistryService::on_message(router::LocalStream stream, const router::Local
 void RegistryService::add(Registrar& registrar, const messages::RegisterRequest& request,
                           protocol::Instant now) {
   auto added = catalog_.add(request, registrar.from, random_(), now);
-  if (!added) return refuse(registrar, added.error(), now);
+  if (!added) {
+    static_cast<void>(audit(registrar, request, request.instance, added.error().text));
+    return refuse(registrar, added.error(), now);
+  }
   if (added->superseded) {
     publish(*std::move(added->removed), now);
     reset(*added->superseded, CloseCode::superseded, "the instance has registered again");
   }
   std::string name = added->update.info->instance;
   const std::uint64_t revision = publish(std::move(added->update), now);
+  if (!audit(registrar, request, name, {})) {
+    return refuse(registrar,
+                  {.code = StatusCode::unavailable, .text = "the node cannot write its audit log"},
+                  now);
+  }
   replies_.push_back(
       {.revision = revision, .stream = registrar.from.stream, .instance = std::move(name)});
   on_routes_applied(router_.routes_applied());
+}
+
+// False if the registration is to be refused since it cannot be written down.
+bool RegistryService::audit(const Registrar& registrar, const messages::RegisterRequest& request,
+                            std::string_view instance, std::string_view refusal) {
+  if (audit_ == nullptr) return true;
+  return audit_->write({.who = registrar.who,
+                        .action = "service.register",
+                        .what = fmt::format("{}/{}", request.service, instance),
+                        .from = registrar.from.peer,
+                        .decision = refusal.empty() ? policy::AuditDecision::allowed
+                                                    : policy::AuditDecision::refused,
+                        .reason = refusal});
 }
 
 // The instance can be called from everywhere: its client may say so.
@@ -133,6 +157,12 @@ std::uint64_t RegistryService::publish(registry::RouteUpdate update, protocol::I
   const bool removed = update.kind == registry::RouteUpdate::Kind::remove;
   const std::uint64_t revision = router_.publish(std::move(update));
   watches_.on_change(revision, *info, removed, now);
+  if (removed && audit_ != nullptr) {
+    // It is gone either way.
+    static_cast<void>(audit_->write({.action = "service.deregister",
+                                     .what = fmt::format("{}/{}", info->service, info->instance),
+                                     .from = info->peer}));
+  }
   return revision;
 }
 

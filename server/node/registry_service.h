@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "server/node/registry_watches.h"
+#include "server/policy/audit_sink.h"
 #include "server/registry/catalog.h"
 #include "server/router/router.h"
 
@@ -40,6 +41,10 @@ class RegistryService final : public router::LocalService, private router::Route
   [[nodiscard]] std::optional<protocol::Instant> deadline() const override;
   void on_deadline(protocol::Instant now) override;
 
+  // Where registrations and their ends are written down from now on; kept by reference, null:
+  // nowhere.
+  void set_audit(policy::AuditSink* audit) { audit_ = audit; }
+
   // What is registered.
   [[nodiscard]] const registry::Catalog& catalog() const { return catalog_; }
 
@@ -48,6 +53,7 @@ class RegistryService final : public router::LocalService, private router::Route
   struct Registrar {
     router::LocalStream stream;
     registry::Registrant from;
+    std::string who{};  // Its identity's subject.
     bool over = false;  // Ended: what still comes is dropped.
   };
   // A RegisterReply that waits until every shard knows the route.
@@ -63,6 +69,8 @@ class RegistryService final : public router::LocalService, private router::Route
                  protocol::Instant now) override;
   void add(Registrar& registrar, const messages::RegisterRequest& request, protocol::Instant now);
   std::uint64_t publish(registry::RouteUpdate update, protocol::Instant now);
+  [[nodiscard]] bool audit(const Registrar& registrar, const messages::RegisterRequest& request,
+                           std::string_view instance, std::string_view refusal);
   void refuse(Registrar& registrar, const registry::Refusal& refusal, protocol::Instant now);
   void remove(std::uint64_t stream, protocol::Instant now);
   void reset(std::uint64_t stream, protocol::CloseCode code, std::string_view text);
@@ -72,6 +80,7 @@ class RegistryService final : public router::LocalService, private router::Route
   RegistryWatches watches_{catalog_};
   std::mt19937_64 random_;
   std::unordered_map<std::uint64_t, Registrar> registrars_;
+  policy::AuditSink* audit_ = nullptr;
   std::deque<Reply> replies_;  // By revision.
 };
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "protocol/hex_text.h"
 #include "transport/clock.h"
 
 namespace valkyrie::server {
@@ -46,6 +47,7 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   if (!node->drained_event_) {
     return std::unexpected(std::generic_category().message(errno));
   }
+  if (auto opened = node->open_audit(); !opened) return std::unexpected(opened.error());
   if (auto opened = node->open_doors(); !opened) return std::unexpected(opened.error());
   node->describe();
   if (auto made = node->make_shards(random); !made) return std::unexpected(made.error());
@@ -62,6 +64,7 @@ Node::Node(const ServerOptions& options, NodeState state, const RandomSource& ra
     : options_(options),
       state_(std::move(state)),
       gauges_(static_cast<std::uint32_t>(options.shards)),
+      log_(log),
       drained_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       shards_busy_(options.shards),
       links_(std::make_unique<NodeLinks>(options.shards)),
@@ -72,6 +75,7 @@ Node::Node(const ServerOptions& options, NodeState state, const RandomSource& ra
                                                   .gauges = gauges_,
                                                   .links = *links_,
                                                   .closes = closes_,
+                                                  .refusals = refusals_,
                                                   .log = log,
                                                   .on_drained = [this] { on_shard_drained(); }});
 }
@@ -113,6 +117,47 @@ std::expected<void, std::string> Node::open_noise() {
       options_.state_directory));
 }
 
+// Begins the log with the start: where that cannot be written, and must be, there is none.
+std::expected<void, std::string> Node::open_audit() {
+  if (options_.audit_directory.empty()) return {};
+  protocol::crypto::Ed25519Seed seed;
+  protocol::crypto::random_bytes(seed.bytes());
+  if (!options_.state_directory.empty()) {
+    const auto text = keep_secret(options_.state_directory, "audit.key",
+                                  [&seed] { return protocol::hex_text(seed.bytes()); });
+    if (!text) return std::unexpected(text.error());
+    if (!protocol::read_hex_text(*text, seed.bytes())) {
+      return std::unexpected(
+          fmt::format("{}/audit.key holds no key; move it away and the node makes another, whose "
+                      "public half whoever verifies the log must be told",
+                      options_.state_directory));
+    }
+  }
+  auto opened = AuditLog::open(
+      disk_audit_directory(options_.audit_directory),
+      {.settings = options_.audit, .node = state_.id, .seed = seed, .unix_ms = unix_milliseconds},
+      log_);
+  if (!opened) return std::unexpected(opened.error());
+  if (!(*opened)->write({.action = "node.start", .what = VALKYRIE_VERSION})) {
+    return std::unexpected(
+        fmt::format("cannot write the audit log in {}", options_.audit_directory));
+  }
+  audit_ = std::move(*opened);
+  audit_timer_ = std::make_unique<AuditTimer>(*audit_, options_.audit.checkpoint_interval);
+  context_->audit = audit_.get();
+  log_.info("audit log in {}, key {}", options_.audit_directory, protocol::hex_text(audit_->key()));
+  return {};
+}
+
+void Node::close_audit(std::size_t cut) {
+  if (!audit_timer_) return;
+  audit_timer_.reset();
+  const std::string reason = cut > 0 ? fmt::format("{} connections were cut", cut) : "";
+  static_cast<void>(audit_->write({.action = "node.stop", .reason = reason}));
+  audit_->close();
+  log_.info("audit log closed, head {}", protocol::hex_text(audit_->head().hash));
+}
+
 void Node::describe() {
   identity_.name = state_.id;
   identity_.version = VALKYRIE_VERSION;
@@ -143,6 +188,7 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
     shards_.push_back(std::make_unique<Shard>(index, static_cast<std::uint32_t>(random()),
                                               *context_, *reactors_.back()));
     NodeShard& node = shards_.back()->node();
+    node.set_audit(audit_.get());
     node.add_service(jobs::JobServices::kJobsInfo, index == 0 ? &jobs_.jobs() : nullptr);
     node.add_service(jobs::JobServices::kRunnersInfo, index == 0 ? &jobs_.runners() : nullptr);
   }
@@ -200,6 +246,7 @@ std::size_t Node::stop() {
   threads_.clear();
   std::size_t cut = 0;
   for (const auto& shard : shards_) cut += shard->connection_count();
+  close_audit(cut);
   return cut;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "server/jobs/job_services.h"
+#include "server/ops/audit_log.h"
 #include "server/ops/noise_door.h"
 #include "server/ops/options.h"
 #include "server/ops/shard.h"
@@ -56,6 +57,8 @@ class Node {
   void on_each_shard(const std::function<void(Shard&)>& work);
   [[nodiscard]] std::expected<void, std::string> open_doors();
   [[nodiscard]] std::expected<void, std::string> open_noise();
+  [[nodiscard]] std::expected<void, std::string> open_audit();
+  void close_audit(std::size_t cut);
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
   void on_shard_drained();
@@ -65,6 +68,10 @@ class Node {
   NodeIdentity identity_;
   NodeGauges gauges_;
   CloseLog closes_;
+  CloseLog refusals_;
+  spdlog::logger& log_;
+  std::unique_ptr<AuditLog> audit_;  // Where one is asked for.
+  std::unique_ptr<AuditTimer> audit_timer_;
   transport::Socket drained_event_;
   std::atomic<std::size_t> shards_busy_;
   std::unique_ptr<NoiseDoor> noise_;  // Where a door speaks it.

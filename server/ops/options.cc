@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "server/ops/audit_setting_text.h"
 #include "server/ops/service_setting_text.h"
 #include "server/registry/suggestion.h"
 #include "transport/duration_text.h"
@@ -83,6 +84,9 @@ void add_options(CLI::App& app, Raw& raw, ServerOptions& options) {
                  "how often it has started")
       ->type_name("DIR");
   app.add_flag("--ephemeral", raw.ephemeral, "Keep nothing: a new id at each start");
+  app.add_option("--audit-log", options.audit_directory,
+                 "Directory for the audit log; made where it is missing. Default: no log")
+      ->type_name("DIR");
   app.add_option("--in-flight", options.requests_in_flight_max,
                  "Unanswered calls that one connection may have")
       ->type_name("N")
@@ -211,9 +215,19 @@ std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& opt
     const std::string_view path = std::string_view(setting).substr(0, equals);
     const std::string_view value = std::string_view(setting).substr(equals + 1);
     constexpr std::string_view kQos = "qos.";
-    const auto applied = path.starts_with(kQos)
-                             ? apply_qos_setting(path.substr(kQos.size()), value, *qos)
-                             : apply_setting(path, value, *rules);
+    constexpr std::string_view kAudit = "audit.";
+    std::expected<void, std::string> applied;
+    if (path.starts_with(kQos)) {
+      applied = apply_qos_setting(path.substr(kQos.size()), value, *qos);
+    } else if (path.starts_with(kAudit)) {
+      if (options.audit_directory.empty()) {
+        return std::unexpected(
+            usage(fmt::format("--set: {} is of no use without --audit-log", path)));
+      }
+      applied = apply_audit_setting(path.substr(kAudit.size()), value, options.audit);
+    } else {
+      applied = apply_setting(path, value, *rules);
+    }
     if (!applied) {
       return std::unexpected(usage(fmt::format("--set: {}", applied.error())));
     }

@@ -12,6 +12,7 @@
 
 #include "protocol/constants.h"
 #include "protocol/time.h"
+#include "server/ops/audit_log.h"
 #include "server/ops/environment.h"
 #include "server/ops/qos_setting_text.h"
 #include "server/registry/service_settings.h"
@@ -41,6 +42,8 @@ struct ServerOptions {
   std::string shared_parent;
   std::size_t shards = 1;
   std::string state_directory;  // Empty: ephemeral.
+  std::string audit_directory;  // Empty: there is no audit log.
+  AuditSettings audit;
   std::uint32_t requests_in_flight_max = protocol::kRequestsInFlightDefault;
   std::size_t half_open_max = kHalfOpenDefault;
   protocol::Duration handshake_timeout = protocol::kHandshakeTimeoutDefault;

@@ -169,5 +169,14 @@ TEST(Options, help_and_version_go_to_stdout) {
   EXPECT_TRUE(version.error().text.starts_with("valkyrie-server "));
 }
 
+TEST(Options, settings_of_the_audit_log_need_one) {
+  EXPECT_NE(parse({"--set", "audit.sync=record"}).error().text.find("--audit-log"),
+            std::string::npos);
+  const auto with = parse({"--audit-log", "/log", "--set", "audit.sync=record"});
+  ASSERT_TRUE(with);
+  EXPECT_EQ(with->audit_directory, "/log");
+  EXPECT_EQ(with->audit.sync, AuditSync::record);
+}
+
 }  // namespace
 }  // namespace valkyrie::server

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <fmt/format.h>
 
+#include "server/ops/size_text.h"
 #include "transport/duration_text.h"
 
 namespace valkyrie::server {
@@ -22,20 +23,6 @@ std::expected<std::uint64_t, std::string> number(std::string_view text) {
     return std::unexpected(fmt::format("\"{}\" is no whole number", text));
   }
   return value;
-}
-
-std::expected<std::uint64_t, std::string> bytes(std::string_view text) {
-  std::uint64_t unit = 0;
-  if (text.ends_with("MiB")) unit = std::uint64_t{1} << 20U;
-  if (text.ends_with("KiB")) unit = std::uint64_t{1} << 10U;
-  if (unit == 0) {
-    return std::unexpected(fmt::format("{} has no unit; write {}KiB or {}MiB", text, text, text));
-  }
-  const auto value = number(text.substr(0, text.size() - 3));
-  if (!value) return value;
-  if (*value > protocol::kQueuedBytesMax)
-    return std::unexpected(fmt::format("{} is too much", text));
-  return *value * unit;
 }
 
 // What stands in quotes, or else all of it.
@@ -77,11 +64,9 @@ Applied apply_listener_ceiling(std::string_view path, std::string_view url, QosC
 Applied apply_slow_peer(std::string_view path, std::string_view key, std::string_view value,
                         QosSettings& settings) {
   if (key == "queue_max") {
-    const auto size = bytes(value);
+    const auto size = parse_size(value, protocol::kQueuedBytesMax);
     if (!size) return wrong(path, size.error());
-    if (*size < protocol::kQueuedBytesMin || *size > protocol::kQueuedBytesMax) {
-      return wrong(path, "it is between 64KiB and 64MiB");
-    }
+    if (*size < protocol::kQueuedBytesMin) return wrong(path, "it is between 64KiB and 64MiB");
     settings.queued_bytes_max = *size;
     return {};
   }

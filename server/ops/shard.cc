@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <utility>
 
+#include "server/policy/identity.h"
+
 namespace valkyrie::server {
 namespace {
 
@@ -102,8 +104,12 @@ class Shard::Peer final : public transport::ConnectionHandler {
     const protocol::Instant now = shard_.reactor_.now();
     shard_.meter_.set_now(now);
     if (event.type == protocol::EventType::ready) {
-      id_ = router.attach(connection.session(), connection.peer_name(), identity_of(connection),
-                          this, now);
+      const std::string identity = identity_of(connection);
+      if (!shard_.audit_open(connection, identity)) {
+        return connection.session().close(protocol::CloseCode::refused,
+                                          "the node cannot write its audit log");
+      }
+      id_ = router.attach(connection.session(), connection.peer_name(), identity, this, now);
     }
     if (id_ == 0) return;  // It ended before its hello did: no router knows it.
     router.on_event(id_, event, now);
@@ -259,7 +265,11 @@ void Shard::on_timer() {
 }
 
 void Shard::forget(Peer& peer, const CloseReason& reason) {
-  if (peer.id() != 0) node_.router().detach(peer.id());
+  if (peer.id() != 0) {
+    node_.router().detach(peer.id());
+  } else if (!is_orderly(reason)) {
+    audit_refusal(peer.connection(), transport::to_string(reason));
+  }
   log_close(peer.connection(), reason);
   const std::size_t place = peer.place_;
   std::swap(peers_[place], peers_.back());
@@ -267,6 +277,29 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
   peers_.pop_back();
   for (const auto& door : doors_) door->acceptor.connection_closed();
   check_drained();
+}
+
+// False if the session is to be refused since that it began cannot be written down.
+bool Shard::audit_open(const Connection& connection, std::string_view identity) {
+  if (context_.audit == nullptr) return true;
+  return context_.audit->write({.who = policy::subject_of_value(identity),
+                                .action = "session.open",
+                                .from = connection.peer_name(),
+                                .decision = policy::AuditDecision::allowed});
+}
+
+// One record per peer in a time, as in the log: nobody fills the disk by knocking.
+void Shard::audit_refusal(const Connection& connection, std::string_view reason) {
+  if (context_.audit == nullptr) return;
+  const auto left_out = context_.refusals.note(log_key(connection), reactor_.now());
+  if (!left_out) return;
+  const std::string why =
+      *left_out == 0 ? std::string(reason) : fmt::format("{}, and {} more", reason, *left_out);
+  // The connection is over either way.
+  static_cast<void>(context_.audit->write({.action = "door.refused",
+                                           .from = connection.peer_name(),
+                                           .decision = policy::AuditDecision::refused,
+                                           .reason = why}));
 }
 
 void Shard::log_close(const Connection& connection, const CloseReason& reason) {

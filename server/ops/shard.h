@@ -17,6 +17,7 @@
 #include "server/node/node_shard.h"
 #include "server/ops/close_log.h"
 #include "server/ops/options.h"
+#include "server/policy/audit_sink.h"
 #include "transport/acceptor.h"
 #include "transport/connection.h"
 #include "transport/half_open.h"
@@ -36,6 +37,8 @@ struct ShardContext {
   NodeGauges& gauges;
   NodeLinks& links;
   CloseLog& closes;
+  CloseLog& refusals;                  // What of the ends before a hello goes into the audit log.
+  policy::AuditSink* audit = nullptr;  // Null: there is no audit log.
   spdlog::logger& log;
   // A shard that drains has lost its last connection. Called on the shard's thread, once.
   std::function<void()> on_drained;
@@ -96,6 +99,8 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
                                                                 protocol::QosClass ceiling) const;
   void forget(Peer& peer, const transport::CloseReason& reason);
   void log_close(const transport::Connection& connection, const transport::CloseReason& reason);
+  [[nodiscard]] bool audit_open(const transport::Connection& connection, std::string_view identity);
+  void audit_refusal(const transport::Connection& connection, std::string_view reason);
   void check_drained();
 
   const std::uint32_t index_;

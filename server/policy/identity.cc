@@ -30,6 +30,12 @@ std::optional<AuthenticationMethod> parse_method(std::string_view word) {
   return found->first;
 }
 
+std::string_view subject_of_value(std::string_view value) {
+  if (value.size() < 2) return {};
+  const std::size_t tenant_bytes = static_cast<unsigned char>(value[1]);
+  return value.substr(std::min(value.size(), 2 + tenant_bytes));
+}
+
 std::string describe(const Identity& identity) {
   std::string text(to_string(identity.method));
   if (identity.tenant.empty() && identity.subject.empty()) return text;

@@ -36,6 +36,9 @@ struct Identity {
   bool operator==(const Identity&) const = default;
 };
 
+// The subject in a value of IDENTITY, which it borrows from; empty if it has none.
+[[nodiscard]] std::string_view subject_of_value(std::string_view value);
+
 // The identity as people read it: `token ci@example.com`, `token acme/ci@example.com`. Bytes that
 // are not printable ASCII become `?`.
 [[nodiscard]] std::string describe(const Identity& identity);
