@@ -15,7 +15,8 @@
 namespace valkyrie::transport {
 namespace {
 
-constexpr std::string_view kForms = "write valkyrie://HOST[:PORT], unix:///PATH or unix:@NAME";
+constexpr std::string_view kForms =
+    "write tls://HOST[:PORT], valkyrie://HOST[:PORT], unix:///PATH or unix:@NAME";
 constexpr std::size_t kHostBytesMax = 253;
 constexpr std::size_t kUnixPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 
@@ -56,9 +57,7 @@ bool has_secret(std::string_view rest) {
 
 // What to use instead of a scheme that is known but not in this build.
 std::optional<std::string> missing_scheme(std::string_view scheme) {
-  if (scheme == "valkyries" || scheme == "quic") {
-    return fmt::format("{}:// (TLS) is not in this build", scheme);
-  }
+  if (scheme == "quic") return "quic:// is not in this build";
   if (scheme == "ws" || scheme == "wss") {
     return fmt::format("{}:// (WebSocket) is not in this build", scheme);
   }
@@ -66,8 +65,8 @@ std::optional<std::string> missing_scheme(std::string_view scheme) {
 }
 
 constexpr std::string_view kInstead =
-    "use unix:///PATH on one machine, or valkyrie://HOST with --insecure (insecure: true) where "
-    "the network itself is trusted";
+    "use unix:///PATH on one machine, tls://HOST or noise://HOST over a network, or "
+    "valkyrie://HOST with --insecure (insecure: true) where the network itself is trusted";
 
 bool is_host_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -278,10 +277,11 @@ std::expected<Address, TransportError> parse_address(std::string_view text,
     return bad_address(fmt::format("{}: {}; {}", safe, *missing, kInstead));
   }
   if (scheme == "noise") return parse_noise(safe, rest);
-  if (!bare && scheme != "valkyrie") {
+  const bool tls = scheme == "tls" || scheme == "valkyries";
+  if (!bare && !tls && scheme != "valkyrie") {
     return bad_address(fmt::format(
-        "{}: unknown scheme \"{}\"; known are valkyrie, noise, unix, and, not in this build, "
-        "valkyries, quic, ws and wss",
+        "{}: unknown scheme \"{}\"; known are valkyrie, tls, noise, unix, and, not in this build, "
+        "quic, ws and wss",
         safe, scheme));
   }
   if (rest.ends_with('/')) rest.remove_suffix(1);
@@ -290,12 +290,9 @@ std::expected<Address, TransportError> parse_address(std::string_view text,
         fmt::format("{}: nothing may follow HOST[:PORT] in an address; {}", safe, kForms));
   }
   auto address = parse_tcp(safe, rest);
-  if (!address || policy.insecure || is_loopback_host(address->host)) return address;
-  if (bare) {
-    return bad_address(fmt::format(
-        "{}: a host beyond this machine means valkyries:// (TLS), which is not in this build; {}",
-        safe, kInstead));
-  }
+  const bool safe_in_plain = address && (policy.insecure || is_loopback_host(address->host));
+  if (address && (tls || (bare && !safe_in_plain))) address->tls = true;
+  if (!address || address->tls || safe_in_plain) return address;
   return std::unexpected(TransportError{
       .kind = TransportErrorKind::insecure,
       .system_error = 0,
@@ -314,10 +311,10 @@ std::string to_string(const Address& address) {
     case AddressKind::tcp:
       break;
   }
+  const std::string_view scheme = address.noise ? "noise" : address.tls ? "tls" : "valkyrie";
   const bool six = address.host.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}{}{}", address.noise ? "noise" : "valkyrie", six ? "[" : "",
-                     address.host, six ? "]" : "", address.port,
-                     address.key.empty() ? "" : "?key=", address.key);
+  return fmt::format("{}://{}{}{}:{}{}{}", scheme, six ? "[" : "", address.host, six ? "]" : "",
+                     address.port, address.key.empty() ? "" : "?key=", address.key);
 }
 
 bool needs_resolver(const Address& address) { return resolve_literal(address).empty(); }

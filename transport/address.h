@@ -1,10 +1,12 @@
 // Addresses of nodes as users write them.
 //
 //   valkyrie://host[:port]   plain TCP, port 22091 unless given
-//   host[:port]              the same, for loopback hosts only
-//   noise://host[:port][?key=DIGITS]   TCP through a Noise channel; the key is the node's public
-//   one unix:///path             a Unix socket at an absolute path unix:@name               a Unix
-//   socket of the abstract namespace
+//   host[:port]              the same of loopback hosts, TLS of others
+//   tls://host[:port]        TCP through a TLS channel; valkyries:// is the same
+//   noise://host[:port][?key=DIGITS]
+//                            TCP through a Noise channel; the key is the node's public one
+//   unix:///path             a Unix socket at an absolute path
+//   unix:@name               a Unix socket of the abstract namespace
 //
 // IPv6 literals stand in brackets: valkyrie://[::1]:22091.
 #pragma once
@@ -34,6 +36,7 @@ struct Address {
   std::uint16_t port = 0;  // Of tcp; 0 lets a listener choose.
   std::string path;        // Of unix_path: absolute. Of unix_abstract: the name, without '@'.
   bool noise = false;      // Of tcp: through a Noise channel.
+  bool tls = false;        // Of tcp: through a TLS channel.
   std::string key;         // With noise: the node's public key, 64 lower-case digits, or nothing.
 
   bool operator==(const Address&) const = default;

@@ -83,13 +83,13 @@ TEST(Address, malformed_text_is_refused_with_the_way_out) {
 TEST(Address, an_unknown_scheme_lists_the_known_ones) {
   const auto address = parse_address("nats://localhost");
   ASSERT_FALSE(address.has_value());
-  for (const char* known : {"nats", "valkyrie", "unix", "valkyries", "quic", "noise", "wss"}) {
+  for (const char* known : {"nats", "valkyrie", "unix", "tls", "quic", "noise", "wss"}) {
     EXPECT_TRUE(mentions(address.error(), known)) << known;
   }
 }
 
 TEST(Address, schemes_of_other_builds_say_what_to_use_instead) {
-  for (const char* scheme : {"valkyries", "quic", "ws", "wss"}) {
+  for (const char* scheme : {"quic", "ws", "wss"}) {
     const auto address = parse_address(std::string(scheme) + "://localhost", kInsecure);
     ASSERT_FALSE(address.has_value());
     EXPECT_TRUE(mentions(address.error(), "not in this build")) << scheme;
@@ -114,9 +114,6 @@ TEST(Address, plain_tcp_beyond_this_machine_must_be_asked_for) {
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().kind, TransportErrorKind::insecure);
   EXPECT_TRUE(mentions(written.error(), "--insecure"));
-  const auto bare = parse_address("node.example");
-  ASSERT_FALSE(bare.has_value());
-  EXPECT_TRUE(mentions(bare.error(), "valkyries://"));
   EXPECT_FALSE(parse_address("valkyrie://0.0.0.0").has_value());
   EXPECT_TRUE(parse_address("valkyrie://0.0.0.0", kInsecure).has_value());
 }
@@ -163,6 +160,21 @@ TEST(Address, a_host_that_does_not_exist_is_not_found) {
   const auto resolved = resolve(tcp("no-such-host.invalid", 1));
   ASSERT_FALSE(resolved.has_value());
   EXPECT_EQ(resolved.error().kind, TransportErrorKind::not_found);
+}
+
+TEST(Address, tls_reaches_any_host) {
+  for (const char* text :
+       {"tls://node.example:4000", "valkyries://node.example:4000", "node.example:4000"}) {
+    const auto address = parse_address(text);
+    ASSERT_TRUE(address.has_value()) << text;
+    EXPECT_TRUE(address->tls);
+    EXPECT_EQ(address->host, "node.example");
+    EXPECT_EQ(to_string(*address), "tls://node.example:4000");
+  }
+  EXPECT_EQ(to_string(parse_address("tls://[::1]").value()), "tls://[::1]:22091");
+  EXPECT_FALSE(parse_address("node.example", kInsecure)->tls) << "plain was asked for";
+  EXPECT_FALSE(parse_address("localhost")->tls);
+  EXPECT_FALSE(parse_address("tls://node.example?key=1").has_value());
 }
 
 constexpr std::string_view kKey =

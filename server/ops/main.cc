@@ -64,7 +64,8 @@ int drain_and_stop(Node& node, const ServerOptions& options, int signals, spdlog
            transport::duration_text(options.drain_grace));
   node.drain(options.drain_grace);
   const auto patience = (options.drain_grace + kLastWordsTime) / std::chrono::milliseconds(1);
-  const StopCause cause = wait_for_stop(signals, node.drained_fd(), static_cast<int>(patience));
+  const StopCause cause =
+      wait_for_stop(signals, node.drained_fd(), static_cast<int>(patience), [&] { node.reload(); });
   const std::size_t cut = node.stop();
   if (cause == StopCause::signal) {
     log.warn("stopped before the drain was over; {} connections were cut", cut);
@@ -91,7 +92,7 @@ int run(std::span<const char* const> arguments) {
   auto node = Node::start(*options, std::move(*state), random_number, *log);
   if (!node) return fail(node.error());
   announce(**node, *options, started, *log);
-  static_cast<void>(wait_for_stop(signals->fd(), -1, -1));
+  static_cast<void>(wait_for_stop(signals->fd(), -1, -1, [&] { (*node)->reload(); }));
   return drain_and_stop(**node, *options, signals->fd(), *log);
 }
 

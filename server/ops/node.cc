@@ -93,6 +93,9 @@ std::expected<void, std::string> Node::open_doors() {
   if (std::ranges::any_of(options_.listen, &transport::Address::noise)) {
     if (auto opened = open_noise(); !opened) return opened;
   }
+  if (std::ranges::any_of(options_.listen, &transport::Address::tls)) {
+    if (auto opened = open_tls(); !opened) return opened;
+  }
   for (const transport::Address& address : options_.listen) {
     auto listener = transport::Listener::listen(address, {.shards = options_.shards});
     if (!listener) return std::unexpected(std::move(listener.error().message));
@@ -158,6 +161,27 @@ void Node::close_audit(std::size_t cut) {
   log_.info("audit log closed, head {}", protocol::hex_text(audit_->head().hash));
 }
 
+std::expected<void, std::string> Node::open_tls() {
+  auto door = TlsDoor::open(options_.tls);
+  if (!door) return std::unexpected(std::move(door.error()));
+  tls_ = std::move(*door);
+  return {};
+}
+
+// What those speak who come in at this address; nullptr: sessions without a channel.
+protocol::ChannelSource* Node::channels_of(const transport::Address& address) const {
+  if (address.noise) return noise_.get();
+  return address.tls ? tls_.get() : nullptr;
+}
+
+void Node::reload() {
+  if (tls_ == nullptr) return log_.info("reload: there is nothing to read again");
+  if (const auto loaded = tls_->reload(); !loaded) {
+    return log_.error("reload failed, all stays as it was: {}", loaded.error());
+  }
+  log_.info("reloaded: new connections see the TLS files as they are now");
+}
+
 void Node::describe() {
   identity_.name = state_.id;
   identity_.version = VALKYRIE_VERSION;
@@ -196,7 +220,7 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
     for (std::size_t i = 0; i < listeners_.size(); ++i) {
       const transport::Listener& listener = listeners_[i];
       const protocol::QosClass ceiling = options_.qos->listener_ceiling(options_.listen[i]);
-      protocol::ChannelSource* const channels = listener.address().noise ? noise_.get() : nullptr;
+      protocol::ChannelSource* const channels = channels_of(listener.address());
       if (const auto accepting = shard->accept_from(listener, ceiling, channels); !accepting) {
         return std::unexpected(fmt::format("cannot listen on {}: {}",
                                            transport::to_string(listener.address()),

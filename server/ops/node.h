@@ -18,6 +18,7 @@
 #include "server/ops/options.h"
 #include "server/ops/shard.h"
 #include "server/ops/state_directory.h"
+#include "server/ops/tls_door.h"
 #include "transport/listener.h"
 #include "transport/socket.h"
 
@@ -40,6 +41,9 @@ class Node {
   // Who it is and where it can be reached.
   [[nodiscard]] const NodeIdentity& identity() const { return identity_; }
 
+  // Reads the files again that may have changed: of TLS. What is connected stays; the log says how
+  // it went, and what could not be read leaves all as it was.
+  void reload();
   // Cuts every connection without a word to its peer. They are cut when this returns.
   void cut();
   // Runs `task` on the thread of each shard, in the order of the calls.
@@ -59,6 +63,8 @@ class Node {
   [[nodiscard]] std::expected<void, std::string> open_noise();
   [[nodiscard]] std::expected<void, std::string> open_audit();
   void close_audit(std::size_t cut);
+  [[nodiscard]] std::expected<void, std::string> open_tls();
+  [[nodiscard]] protocol::ChannelSource* channels_of(const transport::Address& address) const;
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
   void on_shard_drained();
@@ -75,6 +81,7 @@ class Node {
   transport::Socket drained_event_;
   std::atomic<std::size_t> shards_busy_;
   std::unique_ptr<NoiseDoor> noise_;  // Where a door speaks it.
+  std::unique_ptr<TlsDoor> tls_;      // The same.
   std::vector<transport::Listener> listeners_;
   std::vector<std::unique_ptr<transport::Reactor>> reactors_;
   std::unique_ptr<NodeLinks> links_;

@@ -23,6 +23,8 @@ constexpr const char* kDescription =
 
 constexpr const char* kFooter = R"(Addresses:
   valkyrie://HOST[:PORT]  plain TCP, loopback only without --insecure; port 0 lets the system choose
+  tls://HOST[:PORT]       TCP through TLS 1.3, with --set tls.certificate=FILE --set tls.key=FILE
+  noise://HOST[:PORT]     TCP through Noise, with the node's own key
   unix:///PATH            a Unix socket, for this user only
   unix:@NAME              a Unix socket of the abstract namespace
 
@@ -31,14 +33,14 @@ Examples:
   valkyrie-server --listen unix:///tmp/n.sock     that socket and nothing else
   valkyrie-server --ephemeral --print-doors --listen valkyrie://127.0.0.1:0
                                                   for scripts and tests
-  valkyrie-server --check --listen valkyries://x  says what is wrong, starts nothing
+  valkyrie-server --check --listen tls://0.0.0.0  says what is wrong, starts nothing
   valkyrie-server --set services.defaults.slow_start=30s --set 'services."hello.*".balance=weighted'
                                                   how calls are shared between instances
 
 Output: one line on stdout when the node is ready, or with --print-doors one JSON object:
   {"node","version","pid","shards","state","ready_ms","doors":[{"url","protocols"}]}
 The log goes to stderr. TERM or INT drains: calls that run are finished, new ones refused; a second
-signal stops at once.
+signal stops at once. HUP reads the files of tls.* again, for connections from then on.
 
 Exit codes: 0 stopped in order, 1 could not start or was cut short, 2 wrong usage.)";
 
@@ -192,6 +194,10 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
     }
     options.listen.push_back(std::move(*address));
   }
+  const bool speaks_tls = std::ranges::any_of(options.listen, &transport::Address::tls);
+  if (auto fits = check_tls_settings(options.tls, speaks_tls); !fits) {
+    return std::unexpected(usage(fmt::format("--set: {}", fits.error())));
+  }
   for (const auto& [url, ceiling] : options.qos->listener_ceilings) {
     const auto is_it = [&](const transport::Address& each) { return to_string(each) == url; };
     if (std::ranges::none_of(options.listen, is_it)) {
@@ -200,6 +206,24 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
     }
   }
   return {};
+}
+
+// A setting goes to who knows those that begin like it.
+std::expected<void, std::string> apply_one(std::string_view path, std::string_view value,
+                                           registry::ServiceRules& rules, QosSettings& qos,
+                                           ServerOptions& options) {
+  constexpr std::string_view kQos = "qos.";
+  constexpr std::string_view kAudit = "audit.";
+  constexpr std::string_view kTls = "tls.";
+  if (path.starts_with(kQos)) return apply_qos_setting(path.substr(kQos.size()), value, qos);
+  if (path.starts_with(kTls)) {
+    return apply_tls_setting(path.substr(kTls.size()), value, options.tls);
+  }
+  if (!path.starts_with(kAudit)) return apply_setting(path, value, rules);
+  if (options.audit_directory.empty()) {
+    return std::unexpected(fmt::format("{} is of no use without --audit-log", path));
+  }
+  return apply_audit_setting(path.substr(kAudit.size()), value, options.audit);
 }
 
 std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& options) {
@@ -214,20 +238,7 @@ std::expected<void, EarlyExit> apply_settings(const Raw& raw, ServerOptions& opt
     }
     const std::string_view path = std::string_view(setting).substr(0, equals);
     const std::string_view value = std::string_view(setting).substr(equals + 1);
-    constexpr std::string_view kQos = "qos.";
-    constexpr std::string_view kAudit = "audit.";
-    std::expected<void, std::string> applied;
-    if (path.starts_with(kQos)) {
-      applied = apply_qos_setting(path.substr(kQos.size()), value, *qos);
-    } else if (path.starts_with(kAudit)) {
-      if (options.audit_directory.empty()) {
-        return std::unexpected(
-            usage(fmt::format("--set: {} is of no use without --audit-log", path)));
-      }
-      applied = apply_audit_setting(path.substr(kAudit.size()), value, options.audit);
-    } else {
-      applied = apply_setting(path, value, *rules);
-    }
+    const auto applied = apply_one(path, value, *rules, *qos, options);
     if (!applied) {
       return std::unexpected(usage(fmt::format("--set: {}", applied.error())));
     }

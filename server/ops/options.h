@@ -15,6 +15,7 @@
 #include "server/ops/audit_log.h"
 #include "server/ops/environment.h"
 #include "server/ops/qos_setting_text.h"
+#include "server/ops/tls_setting_text.h"
 #include "server/registry/service_settings.h"
 #include "transport/address.h"
 #include "transport/skipped_time.h"
@@ -52,6 +53,7 @@ struct ServerOptions {
   LogFormat log_format = LogFormat::text;
   std::shared_ptr<const registry::ServiceRules> rules;                       // Never null.
   std::shared_ptr<const QosSettings> qos = std::make_shared<QosSettings>();  // Never null.
+  TlsSettings tls;
   std::optional<int> ready_fd;
   std::shared_ptr<transport::SkippedTime> skipped_time;  // For tests; null: none is.
   bool check = false;

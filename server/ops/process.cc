@@ -19,6 +19,7 @@ std::expected<transport::Socket, std::error_code> take_signals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   transport::Socket fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return std::unexpected(std::error_code(errno, std::generic_category()));
@@ -47,14 +48,20 @@ std::uint64_t random_number() {
   return number;
 }
 
-StopCause wait_for_stop(int signal_fd, int event_fd, int timeout_ms) {
+StopCause wait_for_stop(int signal_fd, int event_fd, int timeout_ms,
+                        const std::function<void()>& on_hangup) {
   std::array<pollfd, 2> watched{{{.fd = signal_fd, .events = POLLIN, .revents = 0},
                                  {.fd = event_fd, .events = POLLIN, .revents = 0}}};
   while (true) {
     const int count = ::poll(watched.data(), watched.size(), timeout_ms);
     if (count == 0) return StopCause::timeout;
     if (count < 0) continue;  // EINTR: a debugger, or a job-control signal.
-    if (watched[0].revents != 0 && next_signal(signal_fd) != 0) return StopCause::signal;
+    const int signal = watched[0].revents != 0 ? next_signal(signal_fd) : 0;
+    if (signal == SIGHUP) {
+      on_hangup();
+      continue;
+    }
+    if (signal != 0) return StopCause::signal;
     if (watched[1].revents != 0) return StopCause::event;
   }
 }

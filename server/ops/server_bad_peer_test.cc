@@ -45,8 +45,8 @@ TEST(BadPeer, is_told_apart_by_its_first_bytes) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "http_bytes; this door speaks valkyrie, not HTTP"},
       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http_bytes"},
-      {std::string_view("\x16\x03\x01\x02\x00\x01", 6), "tls_bytes; this door is plain, not TLS"},
-      {std::string_view("VN\x01\x01", 4), "noise_bytes; this door is plain, not Noise"},
+      {std::string_view("\x16\x03\x01\x02\x00\x01", 6), "tls_bytes; this door does not speak TLS"},
+      {std::string_view("VN\x01\x01", 4), "noise_bytes; this door does not speak Noise"},
       {"\xff\xfe\xfd garbage", "garbage; its first bytes are of no known protocol"},
   };
   for (const auto& [bytes, reason] : cases) {

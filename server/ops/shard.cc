@@ -17,8 +17,8 @@ using transport::Connection;
 constexpr protocol::Duration kGaugesInterval = std::chrono::milliseconds{10};
 
 // Method of an IDENTITY: how a subject was proven. Spec: docs/spec/metadata.md.
+// Others are those of protocol::Proof.
 constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
-constexpr char kIdentityNoiseKey = 2;  // By the static key of a Noise channel.
 
 std::string subject_of(const transport::PeerCredentials& credentials) {
   return fmt::format("uid:{}", credentials.uid);
@@ -28,7 +28,9 @@ std::string subject_of(const transport::PeerCredentials& credentials) {
 std::string identity_of(const Connection& connection) {
   const protocol::Channel* channel = connection.channel();
   if (channel != nullptr && channel->open()) {
-    return std::string{kIdentityNoiseKey, '\0'} + channel->subject();
+    const protocol::Proof proof = channel->proof();
+    if (proof == protocol::Proof::none) return {};
+    return std::string{static_cast<char>(proof), '\0'} + channel->subject();
   }
   const auto& credentials = connection.peer_credentials();
   if (!credentials) return {};
@@ -54,11 +56,11 @@ std::string_view explain(CloseCause cause) {
     case CloseCause::http_bytes:
       return "; this door speaks valkyrie, not HTTP";
     case CloseCause::tls_bytes:
-      return "; this door is plain, not TLS";
+      return "; this door does not speak TLS";
     case CloseCause::noise_bytes:
-      return "; this door is plain, not Noise";
+      return "; this door does not speak Noise";
     case CloseCause::plain_bytes:
-      return "; this door speaks Noise alone: dial noise://";
+      return "; this door takes nobody without a channel: dial it as tls:// or noise://";
     case CloseCause::garbage:
       return "; its first bytes are of no known protocol";
     case CloseCause::door_timeout:

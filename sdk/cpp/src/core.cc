@@ -51,11 +51,18 @@ void Core::release_token() noexcept {
 
 void CoreRelease::operator()(Core* core) const noexcept { core->release_token(); }
 
+std::unique_ptr<protocol::Channel> Core::channel_to(const transport::Address& address) {
+  if (address.noise) return noise_key_->dial(address.key);
+  return address.tls ? tls_dialer_->dial(address.host) : nullptr;
+}
+
 Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) {
   auto addresses = candidates(address);
   if (!addresses) return std::unexpected(std::move(addresses.error()));
   auto noise_key = noise_key_for(*addresses, options);
   if (!noise_key) return std::unexpected(std::move(noise_key.error()));
+  auto tls_dialer = tls_dialer_for(*addresses, options);
+  if (!tls_dialer) return std::unexpected(std::move(tls_dialer.error()));
   const bool lazy = options.lazy;
   const bool own = options.loop == nullptr;
   std::shared_ptr<EventLoop> loop;
@@ -73,6 +80,7 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
   }
   CoreHandle core(new Core(loop, std::move(*addresses), std::move(options)));
   core->noise_key_ = std::move(*noise_key);
+  core->tls_dialer_ = std::move(*tls_dialer);
   loop->reactor().post([raw = core->token().release()] { raw->begin(); });
   if (own) {
     const BlockedSignals blocked;

@@ -50,8 +50,8 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   void close(Duration grace);
   [[nodiscard]] std::string node_url() const;
   [[nodiscard]] const ClientOptions& options() const { return options_; }
-  // For addresses that are reached through Noise. REQUIRES: there is one
-  [[nodiscard]] const NoiseKey& noise_key() const { return *noise_key_; }
+  // The channel to one of the client's addresses; nullptr where it needs none.
+  [[nodiscard]] std::unique_ptr<protocol::Channel> channel_to(const transport::Address& address);
   [[nodiscard]] Slot& acquire(SlotOwner& owner);
   // Ends a slot, acquired on this thread, whose work cannot begin since the loop has ended.
   void end_unbegun(Slot& slot);
@@ -156,7 +156,8 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   std::vector<std::unique_ptr<Link>> graveyard_;
   std::uint64_t link_numbers_ = 0;
   Link* link_ = nullptr;
-  std::unique_ptr<NoiseKey> noise_key_;
+  std::unique_ptr<NoiseKey> noise_key_;                // Where an address needs it.
+  std::unique_ptr<protocol::tls::Dialer> tls_dialer_;  // The same.
   Dialer dialer_;
   transport::Timer redial_timer_ = transport::Timer::calling<&Core::redial>(this);
   transport::Timer grace_timer_ = transport::Timer::calling<&Core::end_now>(this);

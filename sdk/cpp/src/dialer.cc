@@ -48,6 +48,11 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+// What the program says, else what its user does.
+std::string chosen(const std::string& option, const char* variable) {
+  return option.empty() ? environment(variable) : option;
+}
+
 Result<Candidate> parse_one(std::string_view text) {
   auto address = transport::parse_address(text);
   if (!address) {
@@ -94,6 +99,10 @@ Result<std::vector<Candidate>> default_candidates() {
   return result;
 }
 
+bool same_scheme(const transport::Address& a, const transport::Address& b) {
+  return a.kind == b.kind && a.noise == b.noise && a.tls == b.tls;
+}
+
 }  // namespace
 
 Result<std::vector<Candidate>> candidates(const Address& address) {
@@ -110,11 +119,23 @@ Result<std::unique_ptr<NoiseKey>> noise_key_for(const std::vector<Candidate>& ca
       candidates, [](const Candidate& candidate) { return candidate.address.noise; });
   if (!needed) return nullptr;
   auto key = std::make_unique<NoiseKey>();
-  const std::string file =
-      options.noise_key_file.empty() ? environment("VALKYRIE_NOISE_KEY") : options.noise_key_file;
+  const std::string file = chosen(options.noise_key_file, "VALKYRIE_NOISE_KEY");
   if (file.empty()) return key;
   if (auto read = key->read(file); !read) return std::unexpected(std::move(read.error()));
   return key;
+}
+
+Result<std::unique_ptr<protocol::tls::Dialer>> tls_dialer_for(
+    const std::vector<Candidate>& candidates, const ClientOptions& options) {
+  const bool needed = std::ranges::any_of(
+      candidates, [](const Candidate& candidate) { return candidate.address.tls; });
+  if (!needed) return nullptr;
+  return make_tls_dialer(
+      {.roots = chosen(options.tls_ca_file, "VALKYRIE_TLS_CA"),
+       .revoked = chosen(options.tls_crl_file, "VALKYRIE_TLS_CRL"),
+       .certificate = chosen(options.tls_certificate_file, "VALKYRIE_TLS_CERTIFICATE"),
+       .key = chosen(options.tls_key_file, "VALKYRIE_TLS_KEY")},
+      options.tls_require_pq);
 }
 
 // One address of a round: dials, then waits for the hello.
@@ -140,10 +161,8 @@ class Dialer::Attempt final : private transport::ConnectHandler {
 
  private:
   void on_connected(transport::Socket socket) override {
-    link = std::make_unique<Link>(
-        dialer_.core_, dialer_.core_.new_link_number(), candidate_.url, std::move(socket),
-        candidate_.address.noise ? dialer_.core_.noise_key().dial(candidate_.address.key)
-                                 : nullptr);
+    link = std::make_unique<Link>(dialer_.core_, dialer_.core_.new_link_number(), candidate_.url,
+                                  std::move(socket), dialer_.core_.channel_to(candidate_.address));
     if (!link->start()) fail("out of descriptors or memory");
   }
 
@@ -172,7 +191,7 @@ void Dialer::shuffle() {
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     std::size_t end = i;
     while (end < candidates_.size() &&
-           candidates_[end].address.kind == candidates_[i].address.kind) {
+           same_scheme(candidates_[end].address, candidates_[i].address)) {
       ++end;
     }
     if (candidates_[i].address.kind != transport::AddressKind::tcp) continue;

@@ -10,6 +10,7 @@
 
 #include "sdk/cpp/src/link.h"
 #include "sdk/cpp/src/noise_key.h"
+#include "sdk/cpp/src/tls_dialer.h"
 #include "transport/address.h"
 #include "transport/connector.h"
 #include "transport/timer_wheel.h"
@@ -32,6 +33,10 @@ struct Candidate {
 // of the file that VALKYRIE_NOISE_KEY names, else a new one; nullptr if there is no such address.
 // The error is invalid_argument.
 [[nodiscard]] Result<std::unique_ptr<NoiseKey>> noise_key_for(
+    const std::vector<Candidate>& candidates, const ClientOptions& options);
+
+// The same for TLS: by ClientOptions::tls_*, else by the files that VALKYRIE_TLS_* name.
+[[nodiscard]] Result<std::unique_ptr<protocol::tls::Dialer>> tls_dialer_for(
     const std::vector<Candidate>& candidates, const ClientOptions& options);
 
 class Dialer {

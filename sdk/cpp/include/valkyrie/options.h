@@ -83,8 +83,9 @@ static_assert(std::is_trivially_destructible_v<CallOptions>);
 
 // Where nodes are: one URL, or several of one cluster with commas between. Implicit from text.
 //
-// valkyrie://host[:22091] (loopback only), noise://host[:22091]?key=DIGITS (encrypted; the key is
-// the node's public one, as it prints it), unix:///path; a bare host[:port] is valkyrie://. Empty:
+// valkyrie://host[:22091] (loopback only), tls://host[:22091] (encrypted; an authority vouches for
+// the node), noise://host[:22091]?key=DIGITS (encrypted; the key is the node's public one, as it
+// prints it), unix:///path; a bare host[:port] is valkyrie:// on loopback, else tls://. Empty:
 // VALKYRIE_NODE, else the sockets $XDG_RUNTIME_DIR/valkyrie/node.sock and
 // /run/valkyrie/node.sock where they exist, then valkyrie://127.0.0.1:22091.
 class Address {
@@ -119,6 +120,15 @@ struct ClientOptions {
   // its user alone: by its public half nodes know the client. Empty: the file that
   // VALKYRIE_NOISE_KEY names, else a new key for this client.
   std::string noise_key_file{};
+  // For tls:// addresses, files in PEM form. Empty: the files that VALKYRIE_TLS_CA,
+  // VALKYRIE_TLS_CRL, VALKYRIE_TLS_CERTIFICATE and VALKYRIE_TLS_KEY name, else none.
+  std::string tls_ca_file{};           // Whose nodes are believed; none: as this system has it.
+  std::string tls_crl_file{};          // Certificates that those took back.
+  std::string tls_certificate_file{};  // Shown to nodes that ask who this is, with what leads to
+                                       // its root.
+  std::string tls_key_file{};          // Its key, closed to other users.
+  // Talks to no node whose key exchange a later quantum computer breaks.
+  bool tls_require_pq = false;
   // Bytes of operations that may wait while there is no connection or the node takes no more now;
   // what comes on top fails with resource_exhausted, not executed.
   std::size_t waiting_bytes_max = 8u << 20;

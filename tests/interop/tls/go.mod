@@ -1,0 +1,3 @@
+module valkyrie.test/tls-peer
+
+go 1.25
