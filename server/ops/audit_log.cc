@@ -246,14 +246,4 @@ policy::AuditHead AuditLog::head() const {
   return head_;
 }
 
-AuditTimer::AuditTimer(AuditLog& log, protocol::Duration interval)
-    : thread_([this, &log, interval](const std::stop_token& stop) {
-        while (!stop.stop_requested()) {
-          std::unique_lock lock(mutex_);
-          wake_.wait_for(lock, stop, interval, [] { return false; });
-          lock.unlock();
-          log.checkpoint();
-        }
-      }) {}
-
 }  // namespace valkyrie::server

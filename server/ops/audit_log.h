@@ -2,18 +2,15 @@
 // disk does not take them. Layout: docs/spec/audit.md.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <spdlog/logger.h>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 
 #include "protocol/time.h"
 #include "server/ops/audit_directory.h"
@@ -112,18 +109,6 @@ class AuditLog final : public policy::AuditSink {
   std::uint64_t lost_ = 0;      // Records that could not be written since the last that could.
   std::uint64_t failures_ = 0;  // Of any kind, since it last worked.
   bool closed_ = false;
-};
-
-// Makes checkpoints in time, on a thread of its own.
-class AuditTimer {
- public:
-  // Keeps a reference to `log`.
-  AuditTimer(AuditLog& log, protocol::Duration interval);
-
- private:
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
-  std::jthread thread_;  // Last: it uses what is above.
 };
 
 }  // namespace valkyrie::server

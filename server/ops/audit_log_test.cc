@@ -310,11 +310,6 @@ TEST_F(AuditLogTest, after_the_end_nothing_is_written) {
   expect_whole();
 }
 
-TEST_F(AuditLogTest, the_timer_ends_with_its_owner) {
-  auto log = *open();
-  const AuditTimer timer(*log, std::chrono::hours(1));
-}
-
 TEST(DiskAuditDirectory, keeps_files_that_only_their_user_reads) {
   const testing::ScratchDirectory scratch;
   const std::string path = scratch.path() + "/audit";

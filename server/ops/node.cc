@@ -19,6 +19,10 @@
 namespace valkyrie::server {
 namespace {
 
+// Bans that outlive the node, in its state directory, and how old the file may be.
+constexpr std::string_view kBansFile = "bans";
+constexpr protocol::Duration kBansInterval = std::chrono::seconds(10);
+
 std::uint64_t unix_milliseconds() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(since / std::chrono::milliseconds(1));
@@ -48,6 +52,7 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
     return std::unexpected(std::generic_category().message(errno));
   }
   if (auto opened = node->open_audit(); !opened) return std::unexpected(opened.error());
+  if (auto loaded = node->load_bans(); !loaded) return std::unexpected(loaded.error());
   if (auto opened = node->open_doors(); !opened) return std::unexpected(opened.error());
   node->describe();
   if (auto made = node->make_shards(random); !made) return std::unexpected(made.error());
@@ -64,6 +69,7 @@ Node::Node(const ServerOptions& options, NodeState state, const RandomSource& ra
     : options_(options),
       state_(std::move(state)),
       gauges_(static_cast<std::uint32_t>(options.shards)),
+      guard_(options.limits.doors),
       log_(log),
       drained_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       shards_busy_(options.shards),
@@ -75,6 +81,7 @@ Node::Node(const ServerOptions& options, NodeState state, const RandomSource& ra
                                                   .gauges = gauges_,
                                                   .links = *links_,
                                                   .closes = closes_,
+                                                  .guard = guard_,
                                                   .refusals = refusals_,
                                                   .log = log,
                                                   .on_drained = [this] { on_shard_drained(); }});
@@ -146,7 +153,8 @@ std::expected<void, std::string> Node::open_audit() {
         fmt::format("cannot write the audit log in {}", options_.audit_directory));
   }
   audit_ = std::move(*opened);
-  audit_timer_ = std::make_unique<AuditTimer>(*audit_, options_.audit.checkpoint_interval);
+  audit_timer_ = std::make_unique<IntervalThread>(options_.audit.checkpoint_interval,
+                                                  [this] { audit_->checkpoint(); });
   context_->audit = audit_.get();
   log_.info("audit log in {}, key {}", options_.audit_directory, protocol::hex_text(audit_->key()));
   return {};
@@ -180,6 +188,24 @@ void Node::reload() {
     return log_.error("reload failed, all stays as it was: {}", loaded.error());
   }
   log_.info("reloaded: new connections see the TLS files as they are now");
+}
+
+std::expected<void, std::string> Node::load_bans() {
+  if (!options_.limits.keep_bans) return {};
+  const auto text = read_state(options_.state_directory, kBansFile);
+  if (!text) return std::unexpected(text.error());
+  if (!guard_.load_bans(*text, transport::monotonic_now(), unix_milliseconds())) {
+    log_.warn("{}/{} is damaged: what could be read of it is in force", options_.state_directory,
+              kBansFile);
+  }
+  bans_timer_ = std::make_unique<IntervalThread>(kBansInterval, [this] { save_bans(); });
+  return {};
+}
+
+void Node::save_bans() {
+  const auto saved = write_state(options_.state_directory, kBansFile,
+                                 guard_.save_bans(transport::monotonic_now(), unix_milliseconds()));
+  if (!saved) log_.error("cannot keep bans: {}", saved.error());
 }
 
 void Node::describe() {
@@ -270,6 +296,10 @@ std::size_t Node::stop() {
   threads_.clear();
   std::size_t cut = 0;
   for (const auto& shard : shards_) cut += shard->connection_count();
+  if (bans_timer_) {
+    bans_timer_.reset();
+    save_bans();
+  }
   close_audit(cut);
   return cut;
 }

@@ -14,6 +14,7 @@
 
 #include "server/jobs/job_services.h"
 #include "server/ops/audit_log.h"
+#include "server/ops/interval_thread.h"
 #include "server/ops/noise_door.h"
 #include "server/ops/options.h"
 #include "server/ops/shard.h"
@@ -65,6 +66,8 @@ class Node {
   void close_audit(std::size_t cut);
   [[nodiscard]] std::expected<void, std::string> open_tls();
   [[nodiscard]] protocol::ChannelSource* channels_of(const transport::Address& address) const;
+  [[nodiscard]] std::expected<void, std::string> load_bans();
+  void save_bans();
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
   void on_shard_drained();
@@ -75,9 +78,11 @@ class Node {
   NodeGauges gauges_;
   CloseLog closes_;
   CloseLog refusals_;
+  DoorGuard guard_;
   spdlog::logger& log_;
   std::unique_ptr<AuditLog> audit_;  // Where one is asked for.
-  std::unique_ptr<AuditTimer> audit_timer_;
+  std::unique_ptr<IntervalThread> audit_timer_;
+  std::unique_ptr<IntervalThread> bans_timer_;  // Where bans outlive the node.
   transport::Socket drained_event_;
   std::atomic<std::size_t> shards_busy_;
   std::unique_ptr<NoiseDoor> noise_;  // Where a door speaks it.

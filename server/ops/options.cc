@@ -214,8 +214,12 @@ std::expected<void, std::string> apply_one(std::string_view path, std::string_vi
                                            ServerOptions& options) {
   constexpr std::string_view kQos = "qos.";
   constexpr std::string_view kAudit = "audit.";
+  constexpr std::string_view kLimits = "limits.";
   constexpr std::string_view kTls = "tls.";
   if (path.starts_with(kQos)) return apply_qos_setting(path.substr(kQos.size()), value, qos);
+  if (path.starts_with(kLimits)) {
+    return apply_limit_setting(path.substr(kLimits.size()), value, options.limits);
+  }
   if (path.starts_with(kTls)) {
     return apply_tls_setting(path.substr(kTls.size()), value, options.tls);
   }
@@ -270,6 +274,9 @@ std::expected<void, EarlyExit> finish(const Raw& raw, const Environment& environ
   if (!handshake) return std::unexpected(handshake.error());
   options.handshake_timeout = *handshake;
   if (auto applied = apply_settings(raw, options); !applied) return applied;
+  if (options.limits.keep_bans && options.state_directory.empty()) {
+    return std::unexpected(usage("--set: limits.keep_bans keeps what --ephemeral forgets"));
+  }
   return choose_doors(raw, environment, options);
 }
 

@@ -14,6 +14,7 @@
 #include "protocol/time.h"
 #include "server/ops/audit_log.h"
 #include "server/ops/environment.h"
+#include "server/ops/limit_setting_text.h"
 #include "server/ops/qos_setting_text.h"
 #include "server/ops/tls_setting_text.h"
 #include "server/registry/service_settings.h"
@@ -45,6 +46,7 @@ struct ServerOptions {
   std::string state_directory;  // Empty: ephemeral.
   std::string audit_directory;  // Empty: there is no audit log.
   AuditSettings audit;
+  LimitSettings limits;
   std::uint32_t requests_in_flight_max = protocol::kRequestsInFlightDefault;
   std::size_t half_open_max = kHalfOpenDefault;
   protocol::Duration handshake_timeout = protocol::kHandshakeTimeoutDefault;

@@ -1,6 +1,5 @@
 #include "server/ops/qos_setting_text.h"
 
-#include <charconv>
 #include <fmt/format.h>
 
 #include "server/ops/size_text.h"
@@ -14,15 +13,6 @@ using Applied = std::expected<void, std::string>;
 
 std::unexpected<std::string> wrong(std::string_view path, std::string_view what) {
   return std::unexpected(fmt::format("qos.{}: {}", path, what));
-}
-
-std::expected<std::uint64_t, std::string> number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    return std::unexpected(fmt::format("\"{}\" is no whole number", text));
-  }
-  return value;
 }
 
 // What stands in quotes, or else all of it.
@@ -45,7 +35,7 @@ Applied apply_share(std::string_view path, std::string_view name, std::string_vi
     return wrong(path, "critical has no share: it goes first, up to a tenth of the bytes");
   }
   if (value.ends_with('%')) value.remove_suffix(1);
-  const auto share = number(value);
+  const auto share = parse_count(value);
   if (!share) return wrong(path, share.error());
   if (*share < 1 || *share > 100) return wrong(path, "a share is between 1% and 100%");
   settings.shares[static_cast<std::size_t>(*its_class)] = static_cast<std::uint32_t>(*share);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/policy/identity.h"
+#include "transport/duration_text.h"
 
 namespace valkyrie::server {
 namespace {
@@ -95,8 +96,9 @@ protocol::SessionConfig session_config(const ShardContext& context, protocol::Ou
 class Shard::Peer final : public transport::ConnectionHandler {
  public:
   Peer(Shard& shard, transport::Socket socket, const protocol::SharedSessionConfig& config,
-       const transport::ConnectionOptions& options, std::size_t place)
+       const transport::ConnectionOptions& options, std::string prefix, std::size_t place)
       : place_(place),
+        door_place(shard.context_.guard, std::move(prefix)),
         shard_(shard),
         connection_(shard.reactor_, std::move(socket), protocol::Role::acceptor, config,
                     shard.pool_, *this, options, &shard.half_open_) {}
@@ -107,6 +109,11 @@ class Shard::Peer final : public transport::ConnectionHandler {
     shard_.meter_.set_now(now);
     if (event.type == protocol::EventType::ready) {
       const std::string identity = identity_of(connection);
+      door_place.settle();
+      if (!shard_.context_.guard.take_session(door_place.prefix(), identity, now)) {
+        return connection.session().close(protocol::CloseCode::refused,
+                                          "too many sessions of this identity in a short time");
+      }
       if (!shard_.audit_open(connection, identity)) {
         return connection.session().close(protocol::CloseCode::refused,
                                           "the node cannot write its audit log");
@@ -125,6 +132,7 @@ class Shard::Peer final : public transport::ConnectionHandler {
   [[nodiscard]] Connection& connection() { return connection_; }
 
   std::size_t place_;
+  DoorPlace door_place;
 
  private:
   Shard& shard_;
@@ -207,10 +215,14 @@ void Shard::on_accepted(transport::Socket socket, protocol::QosClass ceiling,
   if (std::exchange(accept_paused_, false)) {
     context_.log.info("accepting connections again (shard {})", index_);
   }
+  std::string prefix = context_.guard.prefix_of(socket.fd());
+  const policy::Admission admission = context_.guard.admit(prefix, reactor_.now());
+  if (admission != policy::Admission::admitted) return refuse(prefix, admission);
   const protocol::SharedSessionConfig& config = config_for(socket, ceiling);
   transport::ConnectionOptions options = connection_options_;
   options.channels = channels;
-  auto peer = std::make_unique<Peer>(*this, std::move(socket), config, options, peers_.size());
+  auto peer = std::make_unique<Peer>(*this, std::move(socket), config, options, std::move(prefix),
+                                     peers_.size());
   if (const auto started = peer->connection().start(); !started) {
     context_.log.warn("dropped {}: {}", peer->connection().peer_name(), started.error().message());
     return;
@@ -270,8 +282,10 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
   if (peer.id() != 0) {
     node_.router().detach(peer.id());
   } else if (!is_orderly(reason)) {
-    audit_refusal(peer.connection(), transport::to_string(reason));
+    audit_refusal(log_key(peer.connection()), peer.connection().peer_name(),
+                  transport::to_string(reason));
   }
+  count_end(peer, reason);
   log_close(peer.connection(), reason);
   const std::size_t place = peer.place_;
   std::swap(peers_[place], peers_.back());
@@ -291,17 +305,44 @@ bool Shard::audit_open(const Connection& connection, std::string_view identity) 
 }
 
 // One record per peer in a time, as in the log: nobody fills the disk by knocking.
-void Shard::audit_refusal(const Connection& connection, std::string_view reason) {
+void Shard::audit_refusal(const std::string& peer, std::string_view name, std::string_view reason) {
   if (context_.audit == nullptr) return;
-  const auto left_out = context_.refusals.note(log_key(connection), reactor_.now());
+  const auto left_out = context_.refusals.note(peer, reactor_.now());
   if (!left_out) return;
   const std::string why =
       *left_out == 0 ? std::string(reason) : fmt::format("{}, and {} more", reason, *left_out);
   // The connection is over either way.
   static_cast<void>(context_.audit->write({.action = "door.refused",
-                                           .from = connection.peer_name(),
+                                           .from = name,
                                            .decision = policy::AuditDecision::refused,
                                            .reason = why}));
+}
+
+// The connection is closed before a byte of it was read.
+void Shard::refuse(const std::string& prefix, policy::Admission admission) {
+  const std::string_view word = policy::to_string(admission);
+  audit_refusal(prefix, prefix, word);
+  const auto left_out = context_.closes.note(prefix, reactor_.now());
+  if (left_out) {
+    context_.log.warn("refused {}: {} [{} more of this peer were not logged]", prefix, word,
+                      *left_out);
+  }
+}
+
+// What speaks against a peer may get it banned.
+void Shard::count_end(const Peer& peer, const CloseReason& reason) {
+  const std::string& prefix = peer.door_place.prefix();
+  const auto ban = context_.guard.note_end(prefix, reason, peer.id() != 0, reactor_.now());
+  if (!ban) return;
+  const std::string time = transport::duration_text(*ban);
+  context_.log.warn("banned {} for {}: it failed too often, {} at last", prefix, time,
+                    transport::to_string(reason));
+  if (context_.audit == nullptr) return;
+  static_cast<void>(context_.audit->write({.action = "peer.banned",
+                                           .what = prefix,
+                                           .from = prefix,
+                                           .decision = policy::AuditDecision::refused,
+                                           .reason = time}));
 }
 
 void Shard::log_close(const Connection& connection, const CloseReason& reason) {

@@ -16,6 +16,7 @@
 #include "protocol/output_meter.h"
 #include "server/node/node_shard.h"
 #include "server/ops/close_log.h"
+#include "server/ops/door_guard.h"
 #include "server/ops/options.h"
 #include "server/policy/audit_sink.h"
 #include "transport/acceptor.h"
@@ -37,6 +38,7 @@ struct ShardContext {
   NodeGauges& gauges;
   NodeLinks& links;
   CloseLog& closes;
+  DoorGuard& guard;
   CloseLog& refusals;                  // What of the ends before a hello goes into the audit log.
   policy::AuditSink* audit = nullptr;  // Null: there is no audit log.
   spdlog::logger& log;
@@ -100,7 +102,9 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   void forget(Peer& peer, const transport::CloseReason& reason);
   void log_close(const transport::Connection& connection, const transport::CloseReason& reason);
   [[nodiscard]] bool audit_open(const transport::Connection& connection, std::string_view identity);
-  void audit_refusal(const transport::Connection& connection, std::string_view reason);
+  void audit_refusal(const std::string& peer, std::string_view name, std::string_view reason);
+  void refuse(const std::string& prefix, policy::Admission admission);
+  void count_end(const Peer& peer, const transport::CloseReason& reason);
   void check_drained();
 
   const std::uint32_t index_;

@@ -67,10 +67,14 @@ std::expected<std::string, int> read_file(const std::string& path) {
     if (errno == ENOENT) return std::string();
     return std::unexpected(errno);
   }
-  std::array<char, 256> buffer{};
-  const ssize_t count = ::read(file.fd(), buffer.data(), buffer.size());
-  if (count < 0) return std::unexpected(errno);
-  return std::string(buffer.data(), static_cast<std::size_t>(count));
+  std::string text;
+  std::array<char, 4096> buffer{};
+  while (true) {
+    const ssize_t count = ::read(file.fd(), buffer.data(), buffer.size());
+    if (count < 0) return std::unexpected(errno);
+    if (count == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+  }
 }
 
 // Replaces a file so that a crash at any point leaves the old or the new text. 0 or errno.
@@ -149,6 +153,22 @@ std::expected<std::string, std::string> keep_secret(const std::string& directory
     return cannot_use(directory, cause(failed));
   }
   return made;
+}
+
+std::expected<std::string, std::string> read_state(const std::string& directory,
+                                                   std::string_view name) {
+  const std::string path = fmt::format("{}/{}", directory, name);
+  auto text = read_file(path);
+  if (!text) return std::unexpected(fmt::format("{}: {}", path, cause(text.error())));
+  return std::move(*text);
+}
+
+std::expected<void, std::string> write_state(const std::string& directory, std::string_view name,
+                                             std::string_view text) {
+  const std::string path = fmt::format("{}/{}", directory, name);
+  const int failed = replace_file(directory, path, text);
+  if (failed != 0) return std::unexpected(fmt::format("{}: {}", path, cause(failed)));
+  return {};
 }
 
 std::expected<void, std::string> secure_directory(const std::string& directory) {

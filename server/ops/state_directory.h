@@ -35,6 +35,15 @@ struct NodeState {
 [[nodiscard]] std::expected<std::string, std::string> keep_secret(
     const std::string& directory, std::string_view name, const std::function<std::string()>& fresh);
 
+// The text of a small file of the directory, empty where it is missing. Errors, for people.
+[[nodiscard]] std::expected<std::string, std::string> read_state(const std::string& directory,
+                                                                 std::string_view name);
+// Puts a text in its place, so that a crash at any point leaves the old or the new one. Errors, for
+// people.
+[[nodiscard]] std::expected<void, std::string> write_state(const std::string& directory,
+                                                           std::string_view name,
+                                                           std::string_view text);
+
 // Makes a directory that is only this user's, in a place where others may write, such as /tmp. It
 // may exist if it is a directory, no link, of this user, and closed to others. Errors, for people.
 [[nodiscard]] std::expected<void, std::string> secure_directory(const std::string& directory);
