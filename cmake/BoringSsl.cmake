@@ -18,7 +18,7 @@ set_target_properties(boringssl-crypto PROPERTIES
   IMPORTED_LOCATION ${boringssl_archive}
   INTERFACE_INCLUDE_DIRECTORIES ${boringssl_source}/deps/boringssl/include
   # Nobody else shall see its symbols, nor carry what is not called.
-  INTERFACE_LINK_OPTIONS "-Wl,--exclude-libs,ALL;-Wl,--gc-sections"
+  INTERFACE_LINK_OPTIONS "-Wl,--exclude-libs,libvalkyrie_boringssl.a;-Wl,--gc-sections"
   INTERFACE_LINK_LIBRARIES "Threads::Threads;${CMAKE_DL_LIBS}")
 add_dependencies(boringssl-crypto boringssl-build)
 add_library(BoringSSL::crypto ALIAS boringssl-crypto)

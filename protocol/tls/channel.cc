@@ -16,6 +16,8 @@ namespace valkyrie::protocol::tls {
 namespace {
 
 constexpr std::size_t kRecordBytesMax = SSL3_RT_MAX_PLAIN_LENGTH;
+// Header, type and tag.
+constexpr std::size_t kRecordOverhead = SSL3_RT_HEADER_LENGTH + 1 + 16;
 
 // The library's word for "nothing now".
 bool wants_bytes(const SSL* ssl, int result) {
@@ -177,6 +179,10 @@ std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const 
   VALKYRIE_ASSERT(open());
   std::array<std::byte, kRecordBytesMax> joined;  // Not initialised: as above.
   std::size_t size = 0;
+  std::size_t total = 0;
+  for (const auto piece : text) total += piece.size();
+  const std::size_t needed = out.size() + total + (total / kRecordBytesMax + 1) * kRecordOverhead;
+  if (needed > out.capacity()) out.reserve(std::max(needed, 2 * out.capacity()));
   sink_ = &out;
   std::expected<void, ChannelError> done;
   for (std::span<const std::byte> piece : text) {
