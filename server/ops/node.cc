@@ -226,6 +226,7 @@ void Node::describe() {
 }
 
 std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
+  bans_ = std::make_unique<BanService>(guard_, audit_.get(), ::geteuid());
   for (std::uint32_t index = 0; index < options_.shards; ++index) {
     auto reactor = transport::Reactor::create(transport::monotonic_now, options_.skipped_time);
     if (!reactor) {
@@ -239,6 +240,7 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
                                               *context_, *reactors_.back()));
     NodeShard& node = shards_.back()->node();
     node.set_audit(audit_.get());
+    node.add_service(BanService::kInfo, index == 0 ? bans_.get() : nullptr);
     node.add_service(jobs::JobServices::kJobsInfo, index == 0 ? &jobs_.jobs() : nullptr);
     node.add_service(jobs::JobServices::kRunnersInfo, index == 0 ? &jobs_.runners() : nullptr);
   }

@@ -14,6 +14,7 @@
 
 #include "server/jobs/job_services.h"
 #include "server/ops/audit_log.h"
+#include "server/ops/ban_service.h"
 #include "server/ops/interval_thread.h"
 #include "server/ops/noise_door.h"
 #include "server/ops/options.h"
@@ -91,7 +92,8 @@ class Node {
   std::vector<std::unique_ptr<transport::Reactor>> reactors_;
   std::unique_ptr<NodeLinks> links_;
   std::unique_ptr<ShardContext> context_;
-  jobs::JobServices jobs_;  // On the thread of shard 0.
+  std::unique_ptr<BanService> bans_;  // On the thread of shard 0.
+  jobs::JobServices jobs_;            // On the thread of shard 0.
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::thread> threads_;
 };

@@ -2,16 +2,19 @@
 #include <csignal>
 #include <gtest/gtest.h>
 
+#include "protocol/messages/bans.h"
 #include "server/ops/testing/server_process.h"
 #include "server/ops/testing/test_client.h"
 
 namespace valkyrie::server {
 namespace {
 
+using protocol::StatusCode;
 using testing::dial;
 using testing::read_until_closed;
 using testing::RunningNode;
 using testing::send_bytes;
+using testing::TestClient;
 using transport::Socket;
 
 void fail(const std::string& url) {
@@ -68,6 +71,42 @@ TEST(DoorLimits, a_ban_outlives_the_node_where_that_is_set) {
   testing::ServerProcess node(arguments);
   const Socket banned = dial(testing::json_text(node.wait_doors(), "url"));
   EXPECT_EQ(read_until_closed(banned), "");
+}
+
+TEST(Bans, are_listed_and_lifted_by_the_nodes_user_on_its_socket) {
+  const auto reactor = transport::Reactor::create();
+  ASSERT_TRUE(reactor);
+  RunningNode node({"--set", "limits.loopback=on", "--set", "limits.ban_after=1"});
+  for (int i = 0; i < 2; ++i) fail(node.tcp_url);
+  ASSERT_TRUE(node.process.log.find("banned 127.0.0.1"));
+  TestClient client(**reactor, node.unix_url);
+  ASSERT_TRUE(client.wait_ready());
+  const auto bans = [&] {
+    const std::string payload = client.call("valkyrie.Bans", "List", "").payload;
+    return messages::decode<messages::ListBansReply>(std::as_bytes(std::span(payload)));
+  };
+  auto before = bans();
+  ASSERT_TRUE(before);
+  ASSERT_EQ(before->bans.size(), 1u);
+  EXPECT_EQ(before->bans[0].peer, "127.0.0.1");
+  EXPECT_EQ(before->bans[0].count, 1u);
+  EXPECT_GT(before->bans[0].left_ns, 0u);
+  const std::string lift = messages::encode(messages::LiftBanRequest{.peer = "127.0.0.1"});
+  EXPECT_EQ(client.call("valkyrie.Bans", "Lift", lift).code, StatusCode::ok);
+  EXPECT_EQ(client.call("valkyrie.Bans", "Lift", lift).code, StatusCode::not_found);
+  EXPECT_EQ(client.call("valkyrie.Bans", "Lift", "\xff").code, StatusCode::invalid_argument);
+  EXPECT_TRUE(bans()->bans.empty());
+  TestClient again(**reactor, node.tcp_url);
+  EXPECT_TRUE(again.wait_ready());
+}
+
+TEST(Bans, are_nobody_elses_business) {
+  const auto reactor = transport::Reactor::create();
+  ASSERT_TRUE(reactor);
+  RunningNode node;
+  TestClient client(**reactor, node.tcp_url);
+  ASSERT_TRUE(client.wait_ready());
+  EXPECT_EQ(client.call("valkyrie.Bans", "List", "").code, StatusCode::permission_denied);
 }
 
 }  // namespace

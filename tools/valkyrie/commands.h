@@ -39,6 +39,8 @@ void add_job(CLI::App& app, Context& context);
 void add_runner(CLI::App& app, Context& context);
 // audit verify|key: what a node wrote down, without a node.
 void add_audit(CLI::App& app, Context& context);
+// ban ls|lift: who is kept out at the node's doors.
+void add_ban(CLI::App& app, Context& context);
 // doctor: what keeps this machine from using a node.
 void add_doctor(CLI::App& app, Context& context);
 // version: of this program and of the node.
