@@ -41,7 +41,7 @@ valkyrie_package(valkyrie-messages messages)
 valkyrie_package(valkyrie-transport transport)
 valkyrie_package(valkyrie-sdk sdk)
 # The node that a test of an application runs: nobody calls these libraries by themselves.
-foreach(library policy registry router jobs node ops-node testing)
+foreach(library boost-json policy credentials registry router jobs node ops-node testing)
   valkyrie_package(valkyrie-${library} ${library} -testing)
 endforeach()
 get_property(packaged GLOBAL PROPERTY VALKYRIE_PACKAGED)

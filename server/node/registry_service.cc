@@ -16,9 +16,9 @@ using protocol::StatusCode;
 constexpr std::string_view kRegister = "Register";
 
 constexpr router::LocalMethod kMethods[] = {
-    {.name = "List"},
-    {.name = kRegister, .kind = protocol::StreamKind::stream},
-    {.name = "Watch", .kind = protocol::StreamKind::stream}};
+    {.name = "List", .asks_policy = true},
+    {.name = kRegister, .kind = protocol::StreamKind::stream, .asks_policy = true},
+    {.name = "Watch", .kind = protocol::StreamKind::stream, .asks_policy = true}};
 
 std::string bad_body(messages::DecodeError error) {
   if (error == messages::DecodeError::limit) {
@@ -45,18 +45,22 @@ void RegistryService::on_request(router::LocalCall call, const router::LocalRequ
   if (!body) {
     return call.fail(StatusCode::invalid_argument, bad_body(body.error()), Outcome::not_executed);
   }
+  if (const auto denial = denial_of_watch(request.caller.grants.get(), body->prefix)) {
+    return call.fail(StatusCode::permission_denied, *denial, Outcome::not_executed);
+  }
   call.respond(messages::encode(catalog_.list(body->prefix, now)));
 }
 
 void RegistryService::on_stream(router::LocalStream stream, const router::LocalOpen& open,
                                 protocol::Instant /*now*/) {
-  if (open.method != kRegister) return watches_.open(stream);
+  if (open.method != kRegister) return watches_.open(stream, open.caller.grants);
   registrars_[stream.id()] = {.stream = stream,
                               .from = {.stream = stream.id(),
                                        .shard = open.caller.shard,
                                        .connection = open.caller.connection,
                                        .peer = std::string(open.caller.address)},
                               .who = std::string(policy::subject_of_value(open.caller.identity)),
+                              .grants = open.caller.grants,
                               .over = false};
 }
 
@@ -81,7 +85,10 @@ void RegistryService::on_message(router::LocalStream stream, const router::Local
 
 void RegistryService::add(Registrar& registrar, const messages::RegisterRequest& request,
                           protocol::Instant now) {
-  auto added = catalog_.add(request, registrar.from, random_(), now);
+  const auto denial =
+      policy::denial_of(registrar.grants.get(), policy::Action::serve, {.name = request.service});
+  auto added = denial ? std::unexpected(registry::Refusal{StatusCode::permission_denied, *denial})
+                      : catalog_.add(request, registrar.from, random_(), now);
   if (!added) {
     static_cast<void>(audit(registrar, request, request.instance, added.error().text));
     return refuse(registrar, added.error(), now);

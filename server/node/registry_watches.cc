@@ -9,10 +9,17 @@ namespace valkyrie::server {
 using messages::WatchEvent;
 using protocol::StatusCode;
 
-void RegistryWatches::open(router::LocalStream stream) {
+std::optional<std::string> denial_of_watch(const policy::Grants* grants, std::string_view prefix) {
+  const std::string all = std::string(prefix) + '*';
+  return policy::denial_of(grants, policy::Action::watch, {.name = all});
+}
+
+void RegistryWatches::open(router::LocalStream stream,
+                           std::shared_ptr<const policy::Grants> grants) {
   const bool too_many = watchers_.size() >= kWatchesMax;
   Watcher& watcher = watchers_[stream.id()];
   watcher.stream = stream;
+  watcher.grants = std::move(grants);
   if (too_many) refuse(watcher, StatusCode::resource_exhausted, "too many watch this node");
 }
 
@@ -30,6 +37,9 @@ void RegistryWatches::on_message(router::LocalStream stream, std::span<const std
   if (!request) return refuse(watcher, StatusCode::invalid_argument, "the body is not readable");
   if (watcher.started) {
     return refuse(watcher, StatusCode::invalid_argument, "a watch has one request");
+  }
+  if (const auto denial = denial_of_watch(watcher.grants.get(), request->prefix)) {
+    return refuse(watcher, StatusCode::permission_denied, *denial);
   }
   watcher.started = true;
   watcher.prefix = std::move(request->prefix);

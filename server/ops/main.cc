@@ -82,7 +82,10 @@ int run(std::span<const char* const> arguments) {
     return say(options.error().code == kExitDone ? stdout : stderr, options.error().text,
                options.error().code);
   }
-  if (options->check) return report_check(*options);
+  if (options->check) {
+    const auto security = load_security(options->security_file);
+    return security ? report_check(*options) : fail(security.error());
+  }
   const auto log = make_log(options->log_format, options->log_level);
   const auto signals = take_signals();
   if (!signals) return fail(signals.error().message());

@@ -51,6 +51,10 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   if (!node->drained_event_) {
     return std::unexpected(std::generic_category().message(errno));
   }
+  auto security = load_security(options.security_file);
+  if (!security) return std::unexpected(std::move(security.error()));
+  node->security_ = *std::move(security);
+  node->context_->security = node->security_.get();
   if (auto opened = node->open_audit(); !opened) return std::unexpected(opened.error());
   if (auto loaded = node->load_bans(); !loaded) return std::unexpected(loaded.error());
   if (auto opened = node->open_doors(); !opened) return std::unexpected(opened.error());

@@ -18,6 +18,7 @@
 #include "server/ops/interval_thread.h"
 #include "server/ops/noise_door.h"
 #include "server/ops/options.h"
+#include "server/ops/security.h"
 #include "server/ops/shard.h"
 #include "server/ops/state_directory.h"
 #include "server/ops/tls_door.h"
@@ -86,6 +87,7 @@ class Node {
   std::unique_ptr<IntervalThread> bans_timer_;  // Where bans outlive the node.
   transport::Socket drained_event_;
   std::atomic<std::size_t> shards_busy_;
+  std::shared_ptr<const Security> security_;
   std::unique_ptr<NoiseDoor> noise_;  // Where a door speaks it.
   std::unique_ptr<TlsDoor> tls_;      // The same.
   std::vector<transport::Listener> listeners_;

@@ -86,6 +86,10 @@ void add_options(CLI::App& app, Raw& raw, ServerOptions& options) {
                  "how often it has started")
       ->type_name("DIR");
   app.add_flag("--ephemeral", raw.ephemeral, "Keep nothing: a new id at each start");
+  app.add_option("--security", options.security_file,
+                 "File of providers, roles and bindings: who may come in and what each may do. "
+                 "Default: whoever comes in may do everything")
+      ->type_name("FILE");
   app.add_option("--audit-log", options.audit_directory,
                  "Directory for the audit log; made where it is missing. Default: no log")
       ->type_name("DIR");

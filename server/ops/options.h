@@ -44,6 +44,7 @@ struct ServerOptions {
   std::string shared_parent;
   std::size_t shards = 1;
   std::string state_directory;  // Empty: ephemeral.
+  std::string security_file;    // Empty: no policy, everything is allowed.
   std::string audit_directory;  // Empty: there is no audit log.
   AuditSettings audit;
   LimitSettings limits;

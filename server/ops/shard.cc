@@ -1,9 +1,11 @@
 #include "server/ops/shard.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fmt/format.h>
 #include <utility>
 
+#include "server/ops/admission.h"
 #include "server/policy/identity.h"
 #include "transport/duration_text.h"
 
@@ -17,25 +19,15 @@ using transport::Connection;
 // How old the gauges may be that other threads read.
 constexpr protocol::Duration kGaugesInterval = std::chrono::milliseconds{10};
 
-// Method of an IDENTITY: how a subject was proven. Spec: docs/spec/metadata.md.
-// Others are those of protocol::Proof.
-constexpr char kIdentityPeerUser = 1;  // By the kernel, on a Unix socket.
+// How often the end of a credential is compared with the clock, which may have been set.
+constexpr std::chrono::seconds kExpiryLookInterval = std::chrono::minutes{1};
 
 std::string subject_of(const transport::PeerCredentials& credentials) {
   return fmt::format("uid:{}", credentials.uid);
 }
 
-// The value of IDENTITY of a peer: u8 method, u8 n, n bytes of tenant, subject.
-std::string identity_of(const Connection& connection) {
-  const protocol::Channel* channel = connection.channel();
-  if (channel != nullptr && channel->open()) {
-    const protocol::Proof proof = channel->proof();
-    if (proof == protocol::Proof::none) return {};
-    return std::string{static_cast<char>(proof), '\0'} + channel->subject();
-  }
-  const auto& credentials = connection.peer_credentials();
-  if (!credentials) return {};
-  return std::string{kIdentityPeerUser, '\0'} + subject_of(*credentials);
+policy::WallTime wall_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
 // Who a peer is for the rate limit of log lines: its host or its user.
@@ -108,17 +100,7 @@ class Shard::Peer final : public transport::ConnectionHandler {
     const protocol::Instant now = shard_.reactor_.now();
     shard_.meter_.set_now(now);
     if (event.type == protocol::EventType::ready) {
-      const std::string identity = identity_of(connection);
-      door_place.settle();
-      if (!shard_.context_.guard.take_session(door_place.prefix(), identity, now)) {
-        return connection.session().close(protocol::CloseCode::refused,
-                                          "too many sessions of this identity in a short time");
-      }
-      if (!shard_.audit_open(connection, identity)) {
-        return connection.session().close(protocol::CloseCode::refused,
-                                          "the node cannot write its audit log");
-      }
-      id_ = router.attach(connection.session(), connection.peer_name(), identity, this, now);
+      if (!let_in(connection, now)) return;
     }
     if (id_ == 0) return;  // It ended before its hello did: no router knows it.
     router.on_event(id_, event, now);
@@ -126,6 +108,35 @@ class Shard::Peer final : public transport::ConnectionHandler {
   }
 
   void on_closed(Connection&, const CloseReason& reason) override { shard_.forget(*this, reason); }
+
+  // Gives a peer that may come in to the router; closes the session of another.
+  bool let_in(Connection& connection, protocol::Instant now) {
+    const policy::WallTime wall = wall_now();
+    auto admission = admit(*shard_.context_.security, connection, wall);
+    if (!admission) {
+      shard_.audit_refusal(log_key(connection), connection.peer_name(), admission.error());
+      connection.session().close(protocol::CloseCode::unauthenticated, admission.error());
+      return false;
+    }
+    door_place.settle();
+    if (!shard_.context_.guard.take_session(door_place.prefix(), admission->identity, now)) {
+      connection.session().close(protocol::CloseCode::refused,
+                                 "too many sessions of this identity in a short time");
+      return false;
+    }
+    if (!shard_.audit_open(connection, admission->identity)) {
+      connection.session().close(protocol::CloseCode::refused,
+                                 "the node cannot write its audit log");
+      return false;
+    }
+    id_ = shard_.node_.router().attach(connection.session(), connection.peer_name(),
+                                       admission->identity, this, now, admission->grants);
+    if (admission->valid_until) {
+      expiry_ = std::make_unique<Expiry>(*this, *admission->valid_until);
+      watch_expiry();
+    }
+    return true;
+  }
 
   // Its number in the router; 0 before the hello.
   [[nodiscard]] router::ConnectionId id() const { return id_; }
@@ -135,9 +146,30 @@ class Shard::Peer final : public transport::ConnectionHandler {
   DoorPlace door_place;
 
  private:
+  // Of a session whose credential ends: most have none, and memory to spare for none.
+  struct Expiry {
+    Expiry(Peer& peer, policy::WallTime end)
+        : until(end), timer(transport::Timer::calling<&Peer::watch_expiry>(&peer)) {}
+
+    policy::WallTime until;
+    transport::Timer timer;
+  };
+
+  // Ends the session when its credential is over. Looks at the clock in between, as it may be set.
+  void watch_expiry() {
+    const policy::WallTime wall = wall_now();
+    if (wall >= expiry_->until) {
+      return connection_.session().close(protocol::CloseCode::auth_expired,
+                                         "the credential of this session is over");
+    }
+    const auto left = std::min<std::chrono::seconds>(expiry_->until - wall, kExpiryLookInterval);
+    shard_.reactor_.timers().arm(expiry_->timer, shard_.reactor_.now() + left);
+  }
+
   Shard& shard_;
   router::ConnectionId id_ = 0;
   Connection connection_;
+  std::unique_ptr<Expiry> expiry_;
 };
 
 // Where the shard accepts, how urgent a class those may use who come in there, and which channels

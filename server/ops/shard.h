@@ -18,6 +18,7 @@
 #include "server/ops/close_log.h"
 #include "server/ops/door_guard.h"
 #include "server/ops/options.h"
+#include "server/ops/security.h"
 #include "server/policy/audit_sink.h"
 #include "transport/acceptor.h"
 #include "transport/connection.h"
@@ -41,6 +42,7 @@ struct ShardContext {
   DoorGuard& guard;
   CloseLog& refusals;                  // What of the ends before a hello goes into the audit log.
   policy::AuditSink* audit = nullptr;  // Null: there is no audit log.
+  const Security* security = nullptr;  // Never null once there are shards.
   spdlog::logger& log;
   // A shard that drains has lost its last connection. Called on the shard's thread, once.
   std::function<void()> on_drained;

@@ -17,7 +17,7 @@ enum class Action : std::uint8_t {
   serve,       // A service: register an instance of it.
   publish,     // A subject.
   subscribe,   // A filter of subjects.
-  watch,       // A service: see its instances.
+  watch,       // A service: see its instances. `hello.*` asks for all whose names begin so.
   submit,      // A job, by its name.
   run,         // Jobs, as the runner of this name.
   cancel,      // A job, by its name.

@@ -36,6 +36,12 @@ std::string_view subject_of_value(std::string_view value) {
   return value.substr(std::min(value.size(), 2 + tenant_bytes));
 }
 
+std::string identity_value(const Identity& identity) {
+  if (identity.method == AuthenticationMethod::none) return {};
+  std::string value{static_cast<char>(identity.method), static_cast<char>(identity.tenant.size())};
+  return value + identity.tenant + identity.subject;
+}
+
 std::string describe(const Identity& identity) {
   std::string text(to_string(identity.method));
   if (identity.tenant.empty() && identity.subject.empty()) return text;

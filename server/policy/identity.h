@@ -39,6 +39,10 @@ struct Identity {
 // The subject in a value of IDENTITY, which it borrows from; empty if it has none.
 [[nodiscard]] std::string_view subject_of_value(std::string_view value);
 
+// The value of IDENTITY that says this; empty for a peer that proved nothing. REQUIRES: tenant and
+// subject fit into it
+[[nodiscard]] std::string identity_value(const Identity& identity);
+
 // The identity as people read it: `token ci@example.com`, `token acme/ci@example.com`. Bytes that
 // are not printable ASCII become `?`.
 [[nodiscard]] std::string describe(const Identity& identity);

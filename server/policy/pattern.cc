@@ -50,6 +50,23 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   return pattern.find_first_not_of('*', at) == std::string_view::npos;
 }
 
+bool globs_touch(std::string_view a, std::string_view b) {
+  // touch[j]: whether what is left of `a` and b.substr(j) have a text in common.
+  std::vector<bool> touch(b.size() + 1);
+  touch[b.size()] = true;
+  for (std::size_t j = b.size(); j-- > 0;) touch[j] = b[j] == '*' && touch[j + 1];
+  for (std::size_t i = a.size(); i-- > 0;) {
+    std::vector<bool> next(b.size() + 1);
+    next[b.size()] = a[i] == '*' && touch[b.size()];
+    for (std::size_t j = b.size(); j-- > 0;) {
+      const bool wild = a[i] == '*' || b[j] == '*';
+      next[j] = wild ? touch[j] || next[j + 1] : a[i] == b[j] && touch[j + 1];
+    }
+    touch = std::move(next);
+  }
+  return touch[0];
+}
+
 bool filter_covers(std::string_view pattern, std::string_view filter) {
   const SubjectTokens wide(pattern);
   const SubjectTokens narrow(filter);
@@ -117,7 +134,7 @@ bool NamePattern::covers(const Name& name) const {
 bool NamePattern::touches(const Name& name) const {
   if (everything_) return true;
   if (kind_ == NameKind::subject) return filter_touches(name_, name.name);
-  if (!glob_matches(name_, name.name)) return false;
+  if (!globs_touch(name_, name.name)) return false;
   return name.method.empty() || glob_matches(method_, name.method);
 }
 

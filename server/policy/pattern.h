@@ -19,6 +19,9 @@ inline constexpr std::size_t kNameBytesMax = 256;
 // Takes at most the product of both lengths.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
+// Whether some text is matched by both patterns.
+[[nodiscard]] bool globs_touch(std::string_view a, std::string_view b);
+
 // Whether every subject that `filter` matches is matched by `pattern`, itself a filter.
 // REQUIRES: both are legal filters.
 [[nodiscard]] bool filter_covers(std::string_view pattern, std::string_view filter);

@@ -1,5 +1,6 @@
 #include "server/policy/pattern.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -61,6 +62,19 @@ TEST(Glob, many_stars_do_not_take_exponential_time) {
   std::string pattern;
   for (int i = 0; i < 100; ++i) pattern += "*a";
   EXPECT_FALSE(glob_matches(pattern + "b", std::string(256, 'a')));
+}
+
+TEST(Glob, two_touch_if_a_text_is_matched_by_both) {
+  const auto texts = words("ab", 5);
+  const auto patterns = words("ab*", 3);
+  for (const std::string& a : patterns) {
+    for (const std::string& b : patterns) {
+      const bool both = std::ranges::any_of(texts, [&](const std::string& text) {
+        return glob_by_definition(a, text) && glob_by_definition(b, text);
+      });
+      ASSERT_EQ(globs_touch(a, b), both) << '"' << a << "\" \"" << b << '"';
+    }
+  }
 }
 
 // All texts of up to three of these tokens.
@@ -141,6 +155,15 @@ TEST(NamePattern, names_of_the_node_are_allowed_only_when_spelled_but_denied_by_
   EXPECT_TRUE(touches(Action::publish, ">", "valkyrie.events"));
   EXPECT_TRUE(covers(Action::subscribe, "valkyrie.>", "valkyrie.*"));
   EXPECT_TRUE(NamePattern().covers({.name = "valkyrie.Node", .method = "Echo"}));
+}
+
+TEST(NamePattern, watching_all_names_of_a_prefix_is_covered_and_touched_as_a_whole) {
+  EXPECT_TRUE(covers(Action::watch, "hello.*", "hello.a*"));
+  EXPECT_FALSE(covers(Action::watch, "hello.*", "hello*"));
+  EXPECT_FALSE(covers(Action::watch, "hello.*", "*"));
+  EXPECT_TRUE(touches(Action::watch, "hello.Secret", "hello*"));
+  EXPECT_TRUE(touches(Action::watch, "*.Secret", "hello*"));
+  EXPECT_FALSE(touches(Action::watch, "other.*", "hello*"));
 }
 
 TEST(NamePattern, slashes_cannot_move_a_name_into_another_service) {

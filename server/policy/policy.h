@@ -121,6 +121,11 @@ class CompiledPolicy;
 // policy alive. Deciding does not allocate.
 class Grants {
  public:
+  // Of the open policy.
+  Grants() = default;
+
+  // Whether there is no policy: everything is allowed.
+  [[nodiscard]] bool is_open() const { return policy_ == nullptr; }
   // Decides about `name`, of which nothing is assumed.
   [[nodiscard]] Decision decide(Action action, const Name& name) const;
   // The strictest of the limits of all its roles.
@@ -136,6 +141,11 @@ class Grants {
   std::vector<std::size_t> roles_;
   RoleLimits limits_;
 };
+
+// What to tell a peer that asks for something it may not do, such as `call of a.B/C is not allowed:
+// no rule of its roles allows it`; nullopt if it may. Null grants are the open policy.
+[[nodiscard]] std::optional<std::string> denial_of(const Grants* grants, Action action,
+                                                   const Name& name);
 
 // An immutable policy, cheap to copy.
 class Policy {

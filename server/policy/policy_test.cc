@@ -155,6 +155,25 @@ TEST(Policy, grants_outlive_the_policy_they_came_from) {
   EXPECT_EQ(grants.roles(), std::vector<std::string_view>{"r"});
 }
 
+TEST(Policy, denial_tells_a_peer_what_is_not_allowed_and_why) {
+  const Policy policy = compiled(
+      {.roles = {{.name = "r", .rules = {allow("call:a.*")}}}, .bindings = {bind_token("a", "r")}});
+  const Grants grants = policy.grants_of(token("a"));
+  EXPECT_EQ(denial_of(&grants, Action::call, {.name = "a.B", .method = "C"}), std::nullopt);
+  EXPECT_EQ(denial_of(&grants, Action::call, {.name = "b.B", .method = "C"}),
+            "call of b.B/C is not allowed: no rule of its roles allows it");
+  EXPECT_EQ(denial_of(nullptr, Action::call, {.name = "b.B"}), std::nullopt);
+}
+
+TEST(Identity, value_is_what_services_are_told) {
+  Identity identity = token("ada");
+  identity.tenant = "acme";
+  EXPECT_EQ(identity_value(identity), std::string("\x04\x04"
+                                                  "acmeada"));
+  EXPECT_EQ(subject_of_value(identity_value(identity)), "ada");
+  EXPECT_EQ(identity_value({}), "");
+}
+
 TEST(Policy, draft_with_a_fault_is_refused_by_name) {
   const Role role{.name = "r"};
   EXPECT_EQ(Policy::compile({.roles = {role, role}}).error(), "role \"r\" is there twice");

@@ -17,6 +17,7 @@
 #include "protocol/metadata.h"
 #include "protocol/status.h"
 #include "protocol/time.h"
+#include "server/policy/policy.h"
 
 namespace valkyrie::router {
 
@@ -31,6 +32,9 @@ inline constexpr std::size_t kLocalWindowBytes = 256U << 10U;
 struct LocalMethod {
   std::string_view name;
   protocol::StreamKind kind = protocol::StreamKind::call;
+  // The service asks the policy itself, once it knows what for. Others need permission to be
+  // called.
+  bool asks_policy = false;
 };
 
 // What every shard knows about a local service. Views are of static storage.
@@ -41,10 +45,11 @@ struct LocalServiceInfo {
 
 // Who called. The views are valid during the callback.
 struct Caller {
-  std::uint32_t shard = 0;       // That owns the caller's connection,
-  std::uint64_t connection = 0;  // whose id there this is.
-  std::string_view address;      // Of the peer, for people.
-  std::string_view identity;     // Value of IDENTITY; empty: unknown.
+  std::uint32_t shard = 0;                         // That owns the caller's connection,
+  std::uint64_t connection = 0;                    // whose id there this is.
+  std::string_view address;                        // Of the peer, for people.
+  std::string_view identity;                       // Value of IDENTITY; empty: unknown.
+  std::shared_ptr<const policy::Grants> grants{};  // What it may do; null: everything.
 };
 
 // What the handles below stand for; the router is one, a unit test may be another.

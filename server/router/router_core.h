@@ -96,7 +96,8 @@ class RouterCore final : private LocalPort {
 
   void add_local(const LocalServiceInfo& info, LocalService* service);
   ConnectionId attach(protocol::Session& session, std::string_view address,
-                      std::string_view identity, void* owner, Instant now);
+                      std::string_view identity, void* owner, Instant now,
+                      std::shared_ptr<const policy::Grants> grants);
   void on_event(ConnectionId connection, const protocol::Event& event, Instant now);
   void detach(ConnectionId connection);
   void* next_dirty();
@@ -122,6 +123,18 @@ class RouterCore final : private LocalPort {
   friend class PublishCore;
 
   // router_events.cc
+  // router_permissions.cc
+  // Why the policy forbids something to the peer of a connection; nullopt if it does not. The text
+  // is valid until the next question.
+  std::optional<std::string_view> forbidden(const policy::Grants* grants, policy::Action action,
+                                            const policy::Name& name);
+  // The same of a method that a stream calls, or a request of a binding.
+  std::optional<std::string_view> forbidden_call(const OpenInfo& open, std::string_view method);
+  std::optional<std::string_view> forbidden_call(const Binding& binding,
+                                                 const protocol::MetadataView& metadata);
+  std::optional<std::string_view> forbidden(ConnectionId id, policy::Action action,
+                                            std::string_view subject);
+
   // The connection, whose session is going to be used; nullptr if it is gone. Everyone who uses a
   // session asks for it here.
   Connection* touch(ConnectionId id) {
@@ -332,6 +345,7 @@ class RouterCore final : private LocalPort {
   registry::Random random_;
   registry::RouteTable table_;
   std::vector<Local> locals_;
+  std::string denial_;  // What forbidden() says.
   Slab<Connection> connections_;
   Slab<Binding> bindings_;
   Slab<Lane> lanes_;

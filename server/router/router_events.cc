@@ -25,7 +25,8 @@ void RouterCore::add_local(const LocalServiceInfo& info, LocalService* service) 
 }
 
 ConnectionId RouterCore::attach(protocol::Session& session, std::string_view address,
-                                std::string_view identity, void* owner, Instant now) {
+                                std::string_view identity, void* owner, Instant now,
+                                std::shared_ptr<const policy::Grants> grants) {
   now_ = now;
   const ConnectionId id = connections_.make();
   Connection& connection = *connections_.find(id);
@@ -33,6 +34,7 @@ ConnectionId RouterCore::attach(protocol::Session& session, std::string_view add
   connection.owner = owner;
   connection.address = address;
   connection.identity = identity;
+  if (grants != nullptr && !grants->is_open()) connection.grants = std::move(grants);
   if (draining) {  // It dialled in meanwhile.
     touch(id)->session->drain(std::max(protocol::Duration::zero(), drain_until_ - now), now);
   }

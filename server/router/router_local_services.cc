@@ -14,7 +14,8 @@ Caller RouterCore::caller_of(const OpenInfo& open) const {
   return {.shard = open.shard,
           .connection = open.connection,
           .address = open.address,
-          .identity = open.identity};
+          .identity = open.identity,
+          .grants = open.grants};
 }
 
 StreamEnd& RouterCore::make_service_end(std::uint32_t index, std::uint32_t shard,

@@ -94,6 +94,9 @@ std::optional<PublishCore::Refusal> PublishCore::check(const Publisher& publishe
   if (!is_known) {
     if (const auto refusal = check_subject_of(subject, SubjectForm::subject)) return refusal;
   }
+  if (const auto denial = core_.forbidden(publisher.connection, policy::Action::publish, subject)) {
+    return Refusal{StatusCode::permission_denied, CloseCode::forbidden, *denial};
+  }
   if (event.correlation == 0) return std::nullopt;
   const auto level = event.metadata.octet(MetadataKey::ack_level).value_or(publisher.level);
   if (level <= kLevelReceived) return std::nullopt;

@@ -38,10 +38,11 @@ struct Connection {
   void* owner = nullptr;
   std::string_view address;  // Borrowed.
   std::string identity;
-  std::vector<std::uint64_t> instances;  // Registered from here.
-  std::uint64_t event_bytes = 0;         // That wait in the queues of its subscriptions.
-  bool dirty = false;                    // In the list of next_dirty().
-  bool leaving = false;                  // It drains or is over: nothing new goes there.
+  std::shared_ptr<const policy::Grants> grants;  // Null: it may do everything.
+  std::vector<std::uint64_t> instances;          // Registered from here.
+  std::uint64_t event_bytes = 0;                 // That wait in the queues of its subscriptions.
+  bool dirty = false;                            // In the list of next_dirty().
+  bool leaving = false;                          // It drains or is over: nothing new goes there.
 };
 
 // An instance of this shard that is probed, as long as it is routed to.
@@ -129,6 +130,8 @@ struct Binding {
   bool pin = false;
   bool wait = false;
   bool hashed = false;  // Its calls go by Call::key.
+  // Its calls of the stream's METHOD are allowed; those of others are asked about one by one.
+  bool permitted = true;
   bool over = false;
 };
 

@@ -26,6 +26,7 @@ void RouterCore::take_stream(ConnectionId id, const Event& event) {
   opening.service = &table_.refer(target);
   if (auto* counts = opening.service->home().counts(config_.shard)) counts->note_stream();
   auto open = open_info(id, event, target);
+  const auto denial = forbidden_call(*open, open->method);
   end.qos_class = class_by_rule(qos_rules(id, target), id, open->method, event.metadata);
   open->qos = reclassed(open->qos, end.qos_class);
   opening.open = std::move(open);
@@ -33,6 +34,9 @@ void RouterCore::take_stream(ConnectionId id, const Event& event) {
   opening.since = now_;
   if (const auto left = event.metadata.deadline()) {
     opening.deadline = now_ + std::min(*left, protocol::kDeadlineMax);
+  }
+  if (denial) {
+    return refuse(end, {StatusCode::permission_denied, Outcome::not_executed, *denial});
   }
   route(end);
 }

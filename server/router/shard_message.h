@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "protocol/constants.h"
+#include "server/policy/policy.h"
 #include "server/registry/instance.h"
 #include "server/registry/probe.h"
 
@@ -29,7 +30,8 @@ struct OpenInfo {
   std::uint64_t connection = 0;  // its connection there,
   std::string address;           // and who it is.
   std::string identity;
-  std::uint64_t key = 0;  // Of AFFINITY or the caller, where calls go by it.
+  std::shared_ptr<const policy::Grants> grants;  // What it may do; null: everything.
+  std::uint64_t key = 0;                         // Of AFFINITY or the caller, where calls go by it.
 };
 
 // A message to a subject; routers know more of it.

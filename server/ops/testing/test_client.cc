@@ -148,7 +148,8 @@ bool TestClient::serve(std::string_view service) {
   const std::string body = messages::encode(message);
   const auto sent =
       connection_->session().send_data(stream, {.payload = std::as_bytes(std::span(body))});
-  return sent && turn_until([this] { return registered_ || closed_; }) && registered_;
+  const auto over = [&] { return std::ranges::find(over_, stream) != over_.end(); };
+  return sent && turn_until([&] { return registered_ || over() || closed_; }) && registered_;
 }
 
 void TestClient::answer(std::string_view payload) {
@@ -226,6 +227,7 @@ void TestClient::on_event(transport::Connection& connection, const Event& event)
       break;
     case EventType::end:
       ended_.push_back(event.stream);
+      over_.push_back(event.stream);
       end_if_answered(event.stream);
       break;
     default:

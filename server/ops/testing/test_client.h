@@ -59,7 +59,8 @@ class TestClient final : private transport::ConnectionHandler {
                            std::string_view payload);
   // Calls on a stream of start_call().
   void start_call(std::uint32_t stream, std::string_view payload);
-  // Registers as an instance of the service and waits until it can be called.
+  // Registers as an instance of the service and waits until it can be called; false if the node
+  // refuses.
   bool serve(std::string_view service);
   // Answers the oldest of `requests`.
   void answer(std::string_view payload);
@@ -101,6 +102,7 @@ class TestClient final : private transport::ConnectionHandler {
   std::unique_ptr<transport::Connection> connection_;
   std::vector<std::uint32_t> opened_;
   std::vector<std::uint32_t> ended_;  // By the peer, and not yet by this side.
+  std::vector<std::uint32_t> over_;   // ENDed by the peer at any time.
   bool registered_ = false;
   std::optional<transport::CloseReason> closed_;
 };
