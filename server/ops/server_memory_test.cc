@@ -49,7 +49,7 @@ bool add_client(Clients& clients, transport::Reactor& reactor, const RunningNode
 
 TEST(Memory, of_an_idle_session_is_about_two_kilobytes) {
   if (is_sanitized()) GTEST_SKIP() << "a sanitizer's allocator has sizes of its own";
-  constexpr std::size_t kBytesMax = 2 * 1024 + 256;  // The target is 2 KiB; heaps differ.
+  constexpr std::size_t kBytesMax = 2 * 1024 + 320;  // The target is 2 KiB; heaps differ.
   const std::size_t count = clients_max(10'000);
   auto reactor = transport::Reactor::create();
   ASSERT_TRUE(reactor.has_value());
