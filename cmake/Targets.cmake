@@ -30,7 +30,7 @@ if(VALKYRIE_CHECK_HEADERS)
   endforeach()
   add_library(valkyrie-headers OBJECT ${sources})
   target_include_directories(valkyrie-headers PRIVATE ${CMAKE_SOURCE_DIR}/sdk/cpp/include)
-  target_link_libraries(valkyrie-headers PRIVATE valkyrie-options)
+  target_link_libraries(valkyrie-headers PRIVATE valkyrie-options BoringSSL::crypto)
 endif()
 
 if(BUILD_TESTING)

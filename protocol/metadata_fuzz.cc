@@ -1,7 +1,6 @@
 // Metadata: what passes can be read, written again entry by entry, and rewritten for a next hop.
 // Input: frame type, reader, metadata.
 #include "protocol/metadata.h"
-#include "protocol/properties.h"
 
 #include <algorithm>
 #include <array>
@@ -9,6 +8,7 @@
 #include <cstdint>
 
 #include "protocol/assert.h"
+#include "protocol/properties.h"
 
 namespace {
 
