@@ -125,6 +125,8 @@ void FakeNode::on_accepted(transport::Socket socket) {
   protocol::SessionConfig config;
   config.node_id = "fake";
   config.limits.requests_in_flight_max = requests_in_flight_max_;
+  // What it passes on is never refused for want of room: it has no queue of its own.
+  config.limits.queued_bytes_max = protocol::kQueuedBytesMax;
   peers_.push_back(std::make_unique<Peer>(*this, std::move(socket), config));
   ++accepted_;
   if (!peers_.back()->connection.start()) peers_.pop_back();
