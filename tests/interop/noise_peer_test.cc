@@ -25,7 +25,7 @@ class Collector final : public PlainSink {
   std::string text;
 };
 
-// The peer as a process, with a socket for its input and output.
+// The peer as a process, with a socket for its input.
 class Peer {
  public:
   explicit Peer(std::vector<std::string> words) {
@@ -34,7 +34,6 @@ class Peer {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     words.insert(words.begin(), VALKYRIE_NOISE_PEER);
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());

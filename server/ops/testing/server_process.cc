@@ -23,6 +23,7 @@ namespace {
 using transport::Socket;
 
 std::string path_of(const std::string& program) {
+  if (program.starts_with('/')) return program;
   const char* const build = std::getenv("VALKYRIE_BUILD_DIR");
   return (build == nullptr ? std::string(".") : std::string(build)) + "/bin/" + program;
 }

@@ -54,7 +54,7 @@ struct ProcessOptions {
 // The process. Killed, and waited for, when this is destroyed.
 class Process {
  public:
-  // Starts build/bin/PROGRAM.
+  // Starts build/bin/PROGRAM, or what an absolute path names.
   Process(const std::string& program, const std::vector<std::string>& arguments,
           const ProcessOptions& options = {});
   ~Process();

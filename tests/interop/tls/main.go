@@ -1,9 +1,11 @@
-// A TLS peer of Go's standard library, for tests/interop/tls_peer_test.cc.
+// A TLS peer of Go's standard library, for tests/interop.
 //
-//	tls-peer dialer|acceptor CA CERTIFICATE KEY hybrid|classical
+//	tls-peer dialer|acceptor|carrier CA CERTIFICATE KEY hybrid|classical
 //
 // Speaks TLS 1.3 on its standard input, which is a socket. Inside it says how the handshake went,
-// in one line, and then sends back what it receives until the other side ends.
+// in one line, and then sends back what it receives until the other side ends. A carrier is a
+// dialer that says this line on its standard error, and carries what is inside from and to its
+// standard output, which is a socket as well.
 package main
 
 import (
@@ -23,6 +25,15 @@ func must[T any](value T, err error) T {
 	return value
 }
 
+// carry copies both ways, until the peer ends or fails.
+func carry(peer *tls.Conn, inside net.Conn) {
+	go func() {
+		_, _ = io.Copy(peer, inside)
+		_ = peer.Close()
+	}()
+	must(io.Copy(inside, peer))
+}
+
 func main() {
 	role, exchange := os.Args[1], os.Args[5]
 	roots := x509.NewCertPool()
@@ -31,8 +42,13 @@ func main() {
 	if exchange == "classical" {
 		groups = []tls.CurveID{tls.X25519}
 	}
+	own := must(tls.LoadX509KeyPair(os.Args[3], os.Args[4]))
 	config := &tls.Config{
-		Certificates:     []tls.Certificate{must(tls.LoadX509KeyPair(os.Args[3], os.Args[4]))},
+		Certificates: []tls.Certificate{own},
+		// Also to who names other authorities.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &own, nil
+		},
 		RootCAs:          roots,
 		ClientCAs:        roots,
 		ClientAuth:       tls.RequireAndVerifyClientCert,
@@ -43,16 +59,22 @@ func main() {
 	}
 	conn := must(net.FileConn(os.Stdin))
 	var peer *tls.Conn
-	if role == "dialer" {
-		peer = tls.Client(conn, config)
-	} else {
+	if role == "acceptor" {
 		peer = tls.Server(conn, config)
+	} else {
+		peer = tls.Client(conn, config)
 	}
 	must(0, peer.Handshake())
 	state := peer.ConnectionState()
 	leaf := state.PeerCertificates[0]
-	fmt.Fprintf(peer, "%s %s %s %v%v\n", tls.VersionName(state.Version), state.CurveID,
+	line := fmt.Sprintf("%s %s %s %v%v\n", tls.VersionName(state.Version), state.CurveID,
 		state.NegotiatedProtocol, leaf.DNSNames, leaf.URIs)
+	if role == "carrier" {
+		fmt.Fprint(os.Stderr, line)
+		carry(peer, must(net.FileConn(os.Stdout)))
+		return
+	}
+	must(io.WriteString(peer, line))
 	must(io.Copy(peer, peer))
 	must(0, peer.Close())
 }

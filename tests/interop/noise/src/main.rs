@@ -1,12 +1,17 @@
-//! Speaks docs/spec/noise.md over standard input and output, written from that document alone.
+//! Speaks docs/spec/noise.md on its standard input, which is a socket; written from that document
+//! alone.
 //!
-//!     noise-peer dial|accept SUITE STATIC_SECRET [PEER_STATIC [PSK]]
+//!     noise-peer dial|accept|carry SUITE STATIC_SECRET [PEER_STATIC [PSK]]
 //!
 //! SUITE is the number in the preamble; keys are hexadecimal, PEER_STATIC is `-` if none is known.
-//! Once the channel is open it sends back every record, and ends at the end of its input.
+//! Once the channel is open it sends back every record, and ends at the end of its input. `carry`
+//! dials, and then carries what is inside from and to its standard output, which is a socket too.
 
 use std::error::Error;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 
 use hkdf::Hkdf;
 use ml_kem::{DecapsulationKey, EncapsulationKey, KeyExport, MlKem768};
@@ -55,9 +60,8 @@ fn read_message() -> Any<Vec<u8>> {
 }
 
 fn write_all(pieces: &[&[u8]]) -> Any<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(&pieces.concat())?;
-    Ok(out.flush()?)
+    let mut wire = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    Ok(wire.write_all(&pieces.concat())?)
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
@@ -153,12 +157,57 @@ fn echo(mut channel: snow::TransportState) -> Any<()> {
         let size = channel.read_message(&record, &mut text)?;
         let size = channel.write_message(&text[..size], &mut sealed)?;
         write_all(&[&framed(&sealed[..size])])?;
-        if records % REKEY_RECORDS == 0 {
-            channel.rekey_incoming();
-            channel.rekey_outgoing();
-        }
+        rekey_after(records, || channel.rekey_incoming());
+        rekey_after(records, || channel.rekey_outgoing());
     }
     Ok(())
+}
+
+/// Changes the key of a direction when that many records have passed there.
+fn rekey_after(records: u64, rekey: impl FnOnce()) {
+    if records % REKEY_RECORDS == 0 {
+        rekey();
+    }
+}
+
+fn seal(mut inside: UnixStream, channel: &Mutex<snow::TransportState>) -> Any<()> {
+    let mut text = vec![0; 16384];
+    let mut sealed = vec![0; 65535];
+    for records in 1.. {
+        let size = inside.read(&mut text)?;
+        if size == 0 {
+            break;
+        }
+        let mut channel = channel.lock().unwrap();
+        let size = channel.write_message(&text[..size], &mut sealed)?;
+        rekey_after(records, || channel.rekey_outgoing());
+        write_all(&[&framed(&sealed[..size])])?;
+    }
+    Ok(())
+}
+
+fn open(mut inside: UnixStream, channel: &Mutex<snow::TransportState>) -> Any<()> {
+    let mut text = vec![0; 65535];
+    for records in 1.. {
+        let Ok(record) = read_message() else { break };
+        let mut channel = channel.lock().unwrap();
+        let size = channel.read_message(&record, &mut text)?;
+        rekey_after(records, || channel.rekey_incoming());
+        inside.write_all(&text[..size])?;
+    }
+    Ok(())
+}
+
+fn carry(channel: snow::TransportState) -> Any<()> {
+    let inside = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    let channel = Arc::new(Mutex::new(channel));
+    let (inside_too, channel_too) = (inside.try_clone()?, channel.clone());
+    std::thread::spawn(move || {
+        if let Err(error) = seal(inside_too, &channel_too) {
+            eprintln!("noise-peer: {error}");
+        }
+    });
+    open(inside, &channel)
 }
 
 fn main() -> Any<()> {
@@ -170,6 +219,9 @@ fn main() -> Any<()> {
         known: if word(4).len() == 64 { Some(unhex(word(4))?) } else { None },
         provisioned: unhex(word(5))?,
     };
-    let noise = if word(1) == "dial" { peer.dial()? } else { peer.accept()? };
-    echo(noise.into_transport_mode()?)
+    match word(1) {
+        "dial" => echo(peer.dial()?.into_transport_mode()?),
+        "carry" => carry(peer.dial()?.into_transport_mode()?),
+        _ => echo(peer.accept()?.into_transport_mode()?),
+    }
 }
