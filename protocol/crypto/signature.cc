@@ -1,10 +1,13 @@
 #include "protocol/crypto/signature.h"
 
 #include <openssl/bn.h>
+#include <openssl/ec.h>
 #include <openssl/ec_key.h>
 #include <openssl/ecdsa.h>
+#include <openssl/err.h>
 #include <openssl/nid.h>
 #include <openssl/rsa.h>
+#include <utility>
 
 #include <openssl/curve25519.h>
 
@@ -21,6 +24,25 @@ constexpr std::size_t kExponentBytesMax = 4;
 
 bssl::UniquePtr<BIGNUM> number(std::span<const std::byte> bytes) {
   return bssl::UniquePtr<BIGNUM>(BN_bin2bn(raw(bytes), bytes.size(), nullptr));
+}
+
+// The pair of a secret; null if it is none.
+bssl::UniquePtr<EC_KEY> pair_of(const P256Secret& secret) {
+  bssl::UniquePtr<EC_KEY> pair(EC_KEY_new_by_curve_name(NID_X9_62_prime256v1));
+  const auto private_number = number(secret.bytes());
+  const EC_GROUP* const group = EC_KEY_get0_group(pair.get());
+  const bssl::UniquePtr<EC_POINT> point(EC_POINT_new(group));
+  const bool is_one =
+      !BN_is_zero(private_number.get()) &&
+      EC_KEY_set_private_key(pair.get(), private_number.get()) &&
+      EC_POINT_mul(group, point.get(), private_number.get(), nullptr, nullptr, nullptr) &&
+      EC_KEY_set_public_key(pair.get(), point.get());
+  ERR_clear_error();
+  return is_one ? std::move(pair) : nullptr;
+}
+
+void write_number(const BIGNUM* value, std::span<std::byte> bytes) {
+  VALKYRIE_ASSERT(BN_bn2bin_padded(out_of(bytes), bytes.size(), value) == 1);
 }
 
 // The library keeps the public key behind the seed.
@@ -52,6 +74,38 @@ bool verify_ed25519(std::span<const std::byte> key, std::span<const std::byte> t
     return false;
   }
   return ED25519_verify(raw(text), text.size(), raw(signature), raw(key)) == 1;
+}
+
+void make_p256(P256Secret& secret) {
+  const bssl::UniquePtr<EC_KEY> pair(EC_KEY_new_by_curve_name(NID_X9_62_prime256v1));
+  VALKYRIE_ASSERT(EC_KEY_generate_key(pair.get()) == 1);
+  write_number(EC_KEY_get0_private_key(pair.get()), secret.bytes());
+}
+
+std::optional<P256Key> p256_key(const P256Secret& secret) {
+  const auto pair = pair_of(secret);
+  if (pair == nullptr) return std::nullopt;
+  const bssl::UniquePtr<BIGNUM> x(BN_new());
+  const bssl::UniquePtr<BIGNUM> y(BN_new());
+  VALKYRIE_ASSERT(EC_POINT_get_affine_coordinates(EC_KEY_get0_group(pair.get()),
+                                                  EC_KEY_get0_public_key(pair.get()), x.get(),
+                                                  y.get(), nullptr) == 1);
+  P256Key key;
+  write_number(x.get(), key.x);
+  write_number(y.get(), key.y);
+  return key;
+}
+
+P256Signature sign_es256(const P256Secret& secret, std::span<const std::byte> text) {
+  const auto pair = pair_of(secret);
+  VALKYRIE_ASSERT(pair != nullptr);
+  const Digest digest = sha256(text);
+  const bssl::UniquePtr<ECDSA_SIG> made(ECDSA_do_sign(raw(digest), digest.size(), pair.get()));
+  VALKYRIE_ASSERT(made != nullptr);
+  P256Signature signature;
+  write_number(ECDSA_SIG_get0_r(made.get()), std::span(signature).first<kCoordinateBytes>());
+  write_number(ECDSA_SIG_get0_s(made.get()), std::span(signature).last<kCoordinateBytes>());
+  return signature;
 }
 
 bool verify_es256(std::span<const std::byte> x, std::span<const std::byte> y,

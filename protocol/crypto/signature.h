@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "protocol/crypto/secret.h"
@@ -25,6 +26,27 @@ using Ed25519Signature = std::array<std::byte, 64>;
 // False if the key or the signature has another length, or the signature is of something else.
 [[nodiscard]] bool verify_ed25519(std::span<const std::byte> key, std::span<const std::byte> text,
                                   std::span<const std::byte> signature);
+
+// The private number of a P-256 key, big-endian.
+using P256Secret = Secret<32>;
+
+// A P-256 public key: a point's two coordinates, big-endian.
+struct P256Key {
+  std::array<std::byte, 32> x{};
+  std::array<std::byte, 32> y{};
+
+  bool operator==(const P256Key&) const = default;
+};
+
+// A P-256 signature: r and s, big-endian.
+using P256Signature = std::array<std::byte, 64>;
+
+// Makes a new key.
+void make_p256(P256Secret& secret);
+// The public key of a secret; nothing if it is none: 0, or not below the order of the group.
+[[nodiscard]] std::optional<P256Key> p256_key(const P256Secret& secret);
+// Signs a text with SHA-256. REQUIRES: p256_key(secret) is something
+[[nodiscard]] P256Signature sign_es256(const P256Secret& secret, std::span<const std::byte> text);
 
 // ECDSA over P-256 with SHA-256. A point is its two coordinates, a signature r and s, 32 bytes
 // each, big-endian. False for other lengths, for what is no point, and if it does not verify.

@@ -2,6 +2,7 @@
 // and signature that the openssl program made.
 #include "protocol/crypto/signature.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <string>
 #include <string_view>
@@ -120,6 +121,45 @@ TEST(Rs256, takes_no_key_that_is_too_short_or_too_long) {
   const Bytes longer(kRsaBitsMax / 8 + 1, std::byte{0xFF});
   EXPECT_FALSE(verify_rs256(longer, kExponent, kText, longer));
   EXPECT_FALSE(verify_rs256(kModulus, bytes_of_hex("0100000001"), kText, kRs256));
+}
+
+TEST(Es256, a_new_key_signs_what_its_public_half_verifies) {
+  P256Secret secret;
+  make_p256(secret);
+  const auto key = p256_key(secret);
+  ASSERT_TRUE(key.has_value());
+  auto text = bytes_of_hex("010203");
+  auto signature = sign_es256(secret, text);
+  EXPECT_TRUE(verify_es256(key->x, key->y, text, signature));
+  signature[40] ^= std::byte{1};
+  EXPECT_FALSE(verify_es256(key->x, key->y, text, signature));
+  text.push_back(std::byte{0});
+  EXPECT_FALSE(verify_es256(key->x, key->y, text, sign_es256(secret, bytes_of_hex("010203"))));
+}
+
+// The key pair of RFC 6979, appendix A.2.5.
+TEST(Es256, public_key_of_a_secret_is_the_standards) {
+  const auto digits =
+      bytes_of_hex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
+  P256Secret secret;
+  std::ranges::copy(digits, secret.bytes().begin());
+  const auto key = p256_key(secret);
+  ASSERT_TRUE(key.has_value());
+  EXPECT_TRUE(std::ranges::equal(
+      key->x, bytes_of_hex("60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6")));
+  EXPECT_TRUE(std::ranges::equal(
+      key->y, bytes_of_hex("7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299")));
+}
+
+TEST(Es256, zero_and_the_order_of_the_group_are_no_secrets) {
+  P256Secret secret;
+  EXPECT_FALSE(p256_key(secret).has_value());
+  const auto order =
+      bytes_of_hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+  std::ranges::copy(order, secret.bytes().begin());
+  EXPECT_FALSE(p256_key(secret).has_value());
+  secret.bytes()[31] ^= std::byte{1};
+  EXPECT_TRUE(p256_key(secret).has_value());
 }
 
 }  // namespace

@@ -13,7 +13,6 @@ using testing::Authority;
 using testing::client_wish;
 using testing::End;
 using testing::kDay;
-using testing::KeyKind;
 using testing::node_wish;
 using testing::Pair;
 using testing::Wish;

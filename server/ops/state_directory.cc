@@ -13,6 +13,8 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "transport/text_file.h"
+
 namespace valkyrie::server {
 namespace {
 
@@ -77,20 +79,9 @@ std::expected<std::string, int> read_file(const std::string& path) {
   }
 }
 
-// Replaces a file so that a crash at any point leaves the old or the new text. 0 or errno.
-int replace_file(const std::string& directory, const std::string& path, std::string_view text) {
-  const std::string fresh = path + ".new";
-  Socket file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file) return errno;
-  const ssize_t count = ::write(file.fd(), text.data(), text.size());
-  if (count < 0) return errno;
-  if (static_cast<std::size_t>(count) != text.size()) return ENOSPC;
-  if (::fsync(file.fd()) != 0) return errno;
-  file.close();
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return errno;
-  const Socket parent(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent || ::fsync(parent.fd()) != 0) return errno;
-  return 0;
+std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {
+  return transport::write_text_file(path, text, transport::FileAccess::owner,
+                                    transport::Existing::replaced);
 }
 
 }  // namespace
@@ -124,8 +115,8 @@ std::expected<NodeState, std::string> open_state(const std::string& directory,
     state = std::move(*parsed);
     ++state.starts;
   }
-  if (const int failed = replace_file(directory, path, state_text(state)); failed != 0) {
-    return cannot_use(directory, cause(failed));
+  if (const auto written = replace_file(path, state_text(state)); !written) {
+    return cannot_use(directory, written.error());
   }
   state.lock = std::move(lock);
   return state;
@@ -149,8 +140,8 @@ std::expected<std::string, std::string> keep_secret(const std::string& directory
     return *text;
   }
   const std::string made = fresh();
-  if (const int failed = replace_file(directory, path, made + "\n"); failed != 0) {
-    return cannot_use(directory, cause(failed));
+  if (const auto written = replace_file(path, made + "\n"); !written) {
+    return cannot_use(directory, written.error());
   }
   return made;
 }
@@ -165,10 +156,7 @@ std::expected<std::string, std::string> read_state(const std::string& directory,
 
 std::expected<void, std::string> write_state(const std::string& directory, std::string_view name,
                                              std::string_view text) {
-  const std::string path = fmt::format("{}/{}", directory, name);
-  const int failed = replace_file(directory, path, text);
-  if (failed != 0) return std::unexpected(fmt::format("{}: {}", path, cause(failed)));
-  return {};
+  return replace_file(fmt::format("{}/{}", directory, name), text);
 }
 
 std::expected<void, std::string> secure_directory(const std::string& directory) {

@@ -6,8 +6,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "protocol/tls/authority.h"
 #include "protocol/tls/config.h"
 
 namespace valkyrie::protocol::tls::testing {
@@ -16,35 +18,27 @@ namespace valkyrie::protocol::tls::testing {
 inline constexpr std::int64_t kNow = 1'800'000'000;
 inline constexpr std::int64_t kDay = 24 * 60 * 60;
 
-// The keys that certificates are made for.
-enum class KeyKind : std::uint8_t { p256, ed25519, rsa2048 };
-
-// What a certificate shall say.
+// What a certificate shall say; by default it is good for a day around kNow.
 struct Wish {
   std::string common_name{};
-  // Alternative names, as in "DNS:a.example,URI:spiffe://a/b,email:x@y,IP:127.0.0.1".
-  std::string names{};
-  // Extended key usage: "serverAuth", "clientAuth", both with a comma between, or nothing.
+  std::string names{};  // These and the rest: as of CertificateRequest.
   std::string usage{};
   std::int64_t not_before = kNow - kDay;
   std::int64_t not_after = kNow + kDay;
   std::int64_t serial = 1;
-  bool authority = false;  // May sign others.
+  bool authority = false;
   KeyKind kind = KeyKind::p256;
 };
 
-// Signs certificates and revocation lists.
+// Signs certificates and revocation lists. Wishes that no certificate can meet abort the test.
 class Authority {
  public:
   // With a key and a self-signed certificate of its own.
   explicit Authority(std::string_view name, std::int64_t not_before = kNow - 1000 * kDay,
                      std::int64_t not_after = kNow + 1000 * kDay);
-  ~Authority();
-  Authority(const Authority&) = delete;
-  Authority& operator=(const Authority&) = delete;
 
   // Its certificate, PEM.
-  [[nodiscard]] const std::string& root() const { return root_; }
+  [[nodiscard]] const std::string& root() const { return authority_.own().certificate; }
   // A certificate with a new key.
   [[nodiscard]] Credentials issue(const Wish& wish) const;
   // The same, signed with its own key by nobody else.
@@ -59,11 +53,9 @@ class Authority {
                                    std::int64_t next = kNow + kDay) const;
 
  private:
-  struct Identity;
-  explicit Authority(std::unique_ptr<Identity> identity);
+  explicit Authority(tls::Authority authority) : authority_(std::move(authority)) {}
 
-  std::unique_ptr<Identity> identity_;
-  std::string root_;
+  tls::Authority authority_;
 };
 
 // The first certificate of a PEM text, DER.
