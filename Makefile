@@ -57,6 +57,11 @@ format:  ## rewrite every C++ file in the tree's format
 	@scripts/bootstrap lint
 	@git ls-files -z '*.h' '*.cc' | xargs -0 clang-format-19 -i
 
+.PHONY: testssl
+testssl: build  ## testssl.sh looks at the TLS door of a node; above LOW it fails (80 s)
+	@scripts/bootstrap testssl
+	@tests/interop/testssl --build $(BUILD)
+
 .PHONY: fuzz
 fuzz:  ## every fuzz target, FUZZ_SECONDS=20 each
 	@scripts/bootstrap build fuzz
