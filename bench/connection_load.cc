@@ -1,7 +1,7 @@
 // Holds many live sessions to a node: opens them from one source address, keeps them answering
 // keepalives, and calls over a sample of them when told to. One thread, one reactor.
 //
-//   connection_load --url URL --count N [--source IPV4]
+//   connection_load --url URL --count N [--source IPV4] [--channel noise:KEY|tls:FOLDER]
 //
 // Says `{"opened": N, ...}` once all have had their hello. Then each line of standard input is a
 // command, answered by one line of JSON: `calls K` makes one call on each of K sessions spread over
@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/channels/dialing.h"
 #include "protocol/buffer_pool.h"
 #include "protocol/metadata.h"
 #include "protocol/session.h"
@@ -52,6 +53,7 @@ constexpr std::string_view kPayload = "are you still there?";
 struct Options {
   std::string url;
   std::string source;  // Empty: the system chooses.
+  std::string channel;
   std::uint32_t count = 0;
 };
 
@@ -68,9 +70,11 @@ struct Sample {
 class Session final : public transport::ConnectionHandler {
  public:
   Session(transport::Reactor& reactor, protocol::BufferPool& pool,
-          const protocol::SharedSessionConfig& config, Sample& sample, Socket socket)
+          const protocol::SharedSessionConfig& config, Sample& sample, Socket socket,
+          std::unique_ptr<protocol::Channel> channel)
       : sample_(sample),
-        connection_(reactor, std::move(socket), protocol::Role::dialer, config, pool, *this) {}
+        connection_(reactor, std::move(socket), protocol::Role::dialer, config, pool, *this, {},
+                    nullptr, std::move(channel)) {}
 
   [[nodiscard]] bool start() { return connection_.start().has_value(); }
   [[nodiscard]] bool open() const { return !closed_; }
@@ -159,8 +163,11 @@ std::expected<Socket, std::string> dial(const transport::SocketAddress& to,
 class Load {
  public:
   Load(Options options, const transport::SocketAddress& address,
-       std::unique_ptr<transport::Reactor> reactor)
-      : options_(std::move(options)), address_(address), reactor_(std::move(reactor)) {}
+       std::unique_ptr<transport::Reactor> reactor, std::unique_ptr<ChannelDialer> dialer)
+      : options_(std::move(options)),
+        address_(address),
+        reactor_(std::move(reactor)),
+        dialer_(std::move(dialer)) {}
 
   std::expected<void, std::string> open_all() {
     const protocol::Instant begin = transport::monotonic_now();
@@ -223,8 +230,8 @@ class Load {
   std::expected<void, std::string> open_one() {
     auto socket = dial(address_, options_.source);
     if (!socket) return std::unexpected(socket.error());
-    auto session =
-        std::make_unique<Session>(*reactor_, pool_, config_, sample_, std::move(*socket));
+    auto session = std::make_unique<Session>(*reactor_, pool_, config_, sample_, std::move(*socket),
+                                             dialer_->dial());
     if (!session->start()) return std::unexpected("cannot watch the socket");
     sessions_.push_back(std::move(session));
     ++dialled_;
@@ -310,6 +317,7 @@ class Load {
   const Options options_;
   const transport::SocketAddress address_;
   const std::unique_ptr<transport::Reactor> reactor_;
+  const std::unique_ptr<ChannelDialer> dialer_;
   protocol::BufferPool pool_;
   protocol::SharedSessionConfig config_;
   Sample sample_;
@@ -324,12 +332,15 @@ std::expected<Options, std::string> parse(int argc, const char* const* argv) {
     const std::string_view value = argv[at + 1];
     if (name == "--url") options.url = value;
     if (name == "--source") options.source = value;
+    if (name == "--channel") options.channel = value;
     if (name == "--count") {
       std::from_chars(value.data(), value.data() + value.size(), options.count);
     }
   }
   if (options.url.empty() || options.count == 0) {
-    return std::unexpected("usage: connection_load --url URL --count N [--source IPV4]");
+    return std::unexpected(
+        "usage: connection_load --url URL --count N [--source IPV4] "
+        "[--channel noise:KEY|tls:FOLDER]");
   }
   return options;
 }
@@ -348,7 +359,12 @@ int connection_load_main(int argc, const char* const* argv) {
                resolved ? reactor.error().message() : resolved.error().message);
     return 2;
   }
-  Load load(std::move(*options), resolved->front(), std::move(*reactor));
+  auto dialer = ChannelDialer::make(options->channel);
+  if (!dialer) {
+    fmt::print(stderr, "connection_load: {}\n", dialer.error());
+    return 2;
+  }
+  Load load(std::move(*options), resolved->front(), std::move(*reactor), std::move(*dialer));
   auto done = load.open_all();
   if (done) done = load.serve();
   if (!done) fmt::print(stderr, "connection_load: {}\n", done.error());

@@ -312,22 +312,26 @@ std::expected<void, ChannelError> Channel::take_record(std::span<std::byte> reco
   return {};
 }
 
+// Text is appended and sealed where it lies: only its way there costs a copy.
 std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const std::byte>> text,
                                                 std::vector<std::byte>& out) {
   VALKYRIE_ASSERT(open());
   std::size_t total = 0;
   for (const auto piece : text) total += piece.size();
+  const std::size_t records = (total + kRecordBytesMax - 1) / kRecordBytesMax;
+  const std::size_t needed = out.size() + total + records * (kLengthBytes + kTagBytes);
+  if (needed > out.capacity()) out.reserve(std::max(needed, 2 * out.capacity()));
   auto piece = text.begin();
   std::size_t offset = 0;
   while (total > 0) {
     const std::size_t size = std::min(total, kRecordBytesMax);
     const std::size_t start = out.size();
-    out.resize(start + kLengthBytes + size + kTagBytes);
+    out.resize(start + kLengthBytes);
     store_big_endian(out.data() + start, static_cast<std::uint16_t>(size + kTagBytes));
-    std::byte* at = out.data() + start + kLengthBytes;
     for (std::size_t left = size; left > 0;) {
       const std::size_t part = std::min(left, piece->size() - offset);
-      at = std::ranges::copy(piece->subspan(offset, part), at).out;
+      const auto bytes = piece->subspan(offset, part);
+      out.insert(out.end(), bytes.begin(), bytes.end());
       left -= part;
       offset += part;
       if (offset == piece->size()) {
@@ -335,8 +339,8 @@ std::expected<void, ChannelError> Channel::seal(std::span<const std::span<const 
         offset = 0;
       }
     }
-    const std::span sealed = std::span(out).subspan(start + kLengthBytes);
-    if (!sending_->seal({}, sealed)) {
+    out.resize(out.size() + kTagBytes);
+    if (!sending_->seal({}, std::span(out).subspan(start + kLengthBytes))) {
       out.resize(start);
       state_ = State::failed;
       return std::unexpected(ChannelError::used_up);
