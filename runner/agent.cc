@@ -38,6 +38,9 @@ bool Agent::receive(messages::NodeMessage message, Instant now) {
   } else if (const auto* window = std::get_if<messages::Window>(&message)) {
     const auto found = attempts_.find(window->token);
     if (found != attempts_.end()) found->second.attempt->open_window(window->output_limit);
+  } else if (const auto* go = std::get_if<messages::Go>(&message)) {
+    const auto found = attempts_.find(go->token);
+    if (found != attempts_.end()) found->second.attempt->go();
   } else if (const auto* cancel = std::get_if<messages::CancelAttempt>(&message)) {
     const auto found = attempts_.find(cancel->token);
     if (found != attempts_.end()) found->second.attempt->cancel(*cancel);

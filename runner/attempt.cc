@@ -147,6 +147,10 @@ void Attempt::cancel(const messages::CancelAttempt& request) {
   if (control_ >= 0) (void)send_to_shim(request);
 }
 
+void Attempt::go() {
+  if (control_ >= 0) (void)send_to_shim(messages::Go{token_});
+}
+
 void Attempt::open_window(std::uint64_t output_limit) {
   cost_limit_ = std::max(cost_limit_, output_limit);
 }

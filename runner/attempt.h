@@ -54,6 +54,8 @@ class Attempt {
 
   // Stops the whole tree: TERM, and KILL after the grace.
   void cancel(const messages::CancelAttempt& request);
+  // A held one may run.
+  void go();
   // More output may be sent (messages::Window).
   void open_window(std::uint64_t output_limit);
 

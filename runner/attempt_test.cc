@@ -159,6 +159,30 @@ std::string name_of(const testing::TestParamInfo<Fence>& fence) {
 
 INSTANTIATE_TEST_SUITE_P(Fences, AttemptTest, testing::ValuesIn(fences_of_this_machine()), name_of);
 
+TEST_P(AttemptTest, a_held_attempt_executes_after_its_go) {
+  messages::Start request = shell("echo ran");
+  request.hold = true;
+  const auto attempt = launch(request);
+  attempt->go();
+  const Outcome outcome = run(*attempt);
+  EXPECT_EQ(outcome.result.state, JobState::succeeded) << outcome.result.text;
+  EXPECT_EQ(outcome.out, "ran\n");
+}
+
+TEST_P(AttemptTest, a_held_attempt_that_is_cancelled_never_started) {
+  messages::Start request = shell("touch " + (folder / "ran").string());
+  request.hold = true;
+  const auto attempt = launch(request);
+  attempt->cancel({.token = request.token, .grace_ms = 0, .text = "not wanted"});
+  const Outcome outcome = run(*attempt);
+  EXPECT_EQ(outcome.order, "E");
+  EXPECT_EQ(outcome.result.state, JobState::cancelled);
+  EXPECT_EQ(outcome.result.evidence.method, "never_started");
+  EXPECT_TRUE(outcome.result.evidence.complete);
+  EXPECT_TRUE(outcome.result.evidence.workspace_removed);
+  EXPECT_FALSE(fs::exists(folder / "ran"));
+}
+
 TEST_P(AttemptTest, a_command_runs_in_its_own_empty_folder_with_a_clean_environment) {
   messages::Start request = shell("pwd; ls -A; env | sort; echo oops >&2; exit 3");
   request.spec.environment = {{"GREETING", "hi there"}, {"LANG", "C"}, {"VALKYRIE_JOB_ID", "no"}};

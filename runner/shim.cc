@@ -105,6 +105,8 @@ class Shim {
   Shim(messages::Start start, Fence fence, Workspace workspace)
       : start_(std::move(start)), fence_(fence), workspace_(std::move(workspace)) {}
 
+  // Waits until a held attempt may run. False: it never will; why is in the result.
+  bool await_go();
   // False: there was nothing to start; why is in the result.
   bool launch();
   void follow();
@@ -143,6 +145,19 @@ class Shim {
   std::int64_t run_until_ns_ = std::numeric_limits<std::int64_t>::max();
   std::int64_t next_kill_round_ns_ = std::numeric_limits<std::int64_t>::max();
 };
+
+bool Shim::await_go() {
+  if (!start_.hold) return true;
+  const auto message = receive_packet();
+  if (message && std::holds_alternative<messages::Go>(*message)) return true;
+  const auto* cancel = message ? std::get_if<messages::CancelAttempt>(&*message) : nullptr;
+  result_.state = cancel != nullptr ? JobState::cancelled : JobState::failed;
+  result_.reason = cancel != nullptr ? EndReason::none : EndReason::runner_lost;
+  result_.text = cancel != nullptr ? cancel->text : "the runner's agent went away";
+  result_.evidence.method = "never_started";
+  result_.evidence.complete = true;
+  return false;
+}
 
 bool Shim::launch() {
   result_.evidence.method = fence_ == Fence::none ? "process_group" : "namespace";
@@ -371,7 +386,7 @@ int run_shim(const std::filesystem::path& work_dir, Fence fence) {
     return 0;
   }
   Shim shim(std::move(*start), fence, std::move(*workspace));
-  if (shim.launch()) shim.follow();
+  if (shim.await_go() && shim.launch()) shim.follow();
   shim.finish();
   return 0;
 }

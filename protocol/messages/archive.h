@@ -102,7 +102,8 @@ class Encoder {
     if (value) message(tag, *value);
   }
   template <class T>
-  void messages(std::uint32_t tag, const std::vector<T>& values, std::size_t /*count*/) {
+  void messages(std::uint32_t tag, const std::vector<T>& values, std::size_t /*count*/,
+                std::size_t /*max*/ = 0) {
     for (const T& value : values) message(tag, value);
   }
   // Entries {1: text, 2: text or bytes}.
@@ -217,8 +218,8 @@ class Decoder {
     if (at(tag, protozero::pbf_wire_type::length_delimited)) message(tag, value.emplace());
   }
   template <class T>
-  void messages(std::uint32_t tag, std::vector<T>& values, std::size_t count) {
-    if (at(tag, protozero::pbf_wire_type::length_delimited)) message(tag, grow(values, count));
+  void messages(std::uint32_t tag, std::vector<T>& values, std::size_t count, std::size_t max = 0) {
+    if (at(tag, protozero::pbf_wire_type::length_delimited)) message(tag, grow(values, count), max);
   }
   template <class Name, class Value>
   void pairs(std::uint32_t tag, std::vector<std::pair<Name, Value>>& values, std::size_t count,

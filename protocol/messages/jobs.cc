@@ -137,6 +137,12 @@ void check(const RunRequest& request) {
 }
 
 template <>
+void check(const SubmitRequest& request) {
+  if (request.specs.empty()) throw Refusal{DecodeError::missing};
+  std::ranges::for_each(request.specs, [](const JobSpec& spec) { check(spec); });
+}
+
+template <>
 void check(const Start& start) {
   check(start.spec);
 }
@@ -149,7 +155,10 @@ void check(const RunnerHello& hello) {
 std::string encode(const JobSpec& spec) { return encode_described(spec); }
 std::string encode(const RunInput& input) { return encode_described(input); }
 std::string encode(const JobEvent& event) { return encode_described(event); }
+std::string encode(const SubmitRequest& request) { return encode_described(request); }
+std::string encode(const SubmitReply& reply) { return encode_described(reply); }
 std::string encode(const JobView& view) { return encode_described(view); }
+std::string encode(const JobResult& result) { return encode_described(result); }
 std::string encode(const ListJobsRequest& request) { return encode_described(request); }
 std::string encode(const ListJobsReply& reply) { return encode_described(reply); }
 std::string encode(const GetJobRequest& request) { return encode_described(request); }
@@ -168,7 +177,10 @@ std::string encode(const NodeMessage& message) { return encode_described(message
 VALKYRIE_DECODE(JobSpec)
 VALKYRIE_DECODE(RunInput)
 VALKYRIE_DECODE(JobEvent)
+VALKYRIE_DECODE(SubmitRequest)
+VALKYRIE_DECODE(SubmitReply)
 VALKYRIE_DECODE(JobView)
+VALKYRIE_DECODE(JobResult)
 VALKYRIE_DECODE(ListJobsRequest)
 VALKYRIE_DECODE(ListJobsReply)
 VALKYRIE_DECODE(GetJobRequest)

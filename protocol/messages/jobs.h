@@ -41,6 +41,8 @@ inline constexpr std::uint64_t kChunkCostBytes = 256;
 inline constexpr std::size_t kEvidenceEntriesMax = 64;
 // Jobs in one answer to List; runners likewise.
 inline constexpr std::size_t kListEntriesMax = 1000;
+// Jobs of one SubmitRequest.
+inline constexpr std::size_t kSubmitJobsMax = 1000;
 // Slots of one runner.
 inline constexpr std::uint32_t kRunnerSlotsMax = 1024;
 // Every duration a client may ask for, milliseconds: 30 days.
@@ -231,6 +233,28 @@ struct Ended {
 // What the node sends on Jobs/Run.
 using JobEvent = std::variant<Accepted, Waiting, Assigned, Running, Output, Cancelling, Ended>;
 
+// What a submit waits for. Values are part of the protocol: never renumber.
+enum class Ack : std::uint8_t {
+  persisted = 0,  // The jobs survive the death of node and machine.
+  received = 1,   // The node has them in memory.
+};
+
+// Body of Jobs/Submit: jobs that belong to nobody's stream, all of them or none.
+struct SubmitRequest {
+  std::vector<JobSpec> specs;  // At least 1.
+  std::string key;             // Idempotency key of the submitter's choice; may be empty.
+  Ack ack = Ack::persisted;
+  bool operator==(const SubmitRequest&) const = default;
+};
+
+// Answer of Jobs/Submit, in the order of the specs.
+struct SubmitReply {
+  std::vector<std::string> jobs;
+  bool known = false;        // By their key: an earlier request made them.
+  Ack ack = Ack::persisted;  // What is promised: no more than was asked for, or the node can.
+  bool operator==(const SubmitReply&) const = default;
+};
+
 // A job as lists show it.
 struct JobView {
   std::string job;
@@ -363,14 +387,22 @@ struct Welcome {
   bool operator==(const Welcome&) const = default;
 };
 
-// Run this. In memory mode job and lease commit at once, so it is offer and `go` in one.
+// Run this: the offer and, unless `hold`, its `go` in one. A held one may be prepared, as far as
+// nothing of the user's runs and no secret is needed.
 struct Start {
   std::uint64_t token = 0;
   std::string job;
   std::uint32_t attempt = 0;
   JobSpec spec;
   std::uint64_t output_limit = 0;  // As in Window.
+  bool hold = false;               // Wait for Go.
   bool operator==(const Start&) const = default;
+};
+
+// The assignment of a held attempt is durable: execute it.
+struct Go {
+  std::uint64_t token = 0;
+  bool operator==(const Go&) const = default;
 };
 
 // Output the attempt may have sent in total, each chunk counting kChunkCostBytes and its data; only
@@ -401,14 +433,17 @@ struct Drain {
 };
 
 // What the node sends on Runners/Work.
-using NodeMessage = std::variant<Welcome, Start, Window, CancelAttempt, Settled, Drain>;
+using NodeMessage = std::variant<Welcome, Start, Window, CancelAttempt, Settled, Drain, Go>;
 
 // The body as it goes into a message. What is over a limit is the caller's error to prevent: it
 // would be refused by whoever decodes it.
 [[nodiscard]] std::string encode(const JobSpec& spec);
 [[nodiscard]] std::string encode(const RunInput& input);
 [[nodiscard]] std::string encode(const JobEvent& event);
+[[nodiscard]] std::string encode(const SubmitRequest& request);
+[[nodiscard]] std::string encode(const SubmitReply& reply);
 [[nodiscard]] std::string encode(const JobView& view);
+[[nodiscard]] std::string encode(const JobResult& result);
 [[nodiscard]] std::string encode(const ListJobsRequest& request);
 [[nodiscard]] std::string encode(const ListJobsReply& reply);
 [[nodiscard]] std::string encode(const GetJobRequest& request);

@@ -30,6 +30,20 @@ void describe(A& a, Ref<A, CancelRequest> m) {
 }
 
 template <class A>
+void describe(A& a, Ref<A, SubmitRequest> m) {
+  a.messages(1, m.specs, kSubmitJobsMax, kJobSpecBytesMax);
+  a.text(2, m.key, kNameBytesMax);
+  a.enumeration(3, m.ack, Ack::received);
+}
+
+template <class A>
+void describe(A& a, Ref<A, SubmitReply> m) {
+  a.texts(1, m.jobs, kSubmitJobsMax, kNameBytesMax);
+  a.boolean(2, m.known);
+  a.enumeration(3, m.ack, Ack::received);
+}
+
+template <class A>
 void describe(A& a, Ref<A, Accepted> m) {
   a.text(1, m.job, kNameBytesMax);
 }
@@ -235,6 +249,12 @@ void describe(A& a, Ref<A, Start> m) {
   a.number(3, m.attempt);
   a.message(4, m.spec, kJobSpecBytesMax);
   a.number(5, m.output_limit);
+  a.boolean(6, m.hold);
+}
+
+template <class A>
+void describe(A& a, Ref<A, Go> m) {
+  a.number(1, m.token);
 }
 
 template <class A>

@@ -109,8 +109,12 @@ TEST(RunnersMessages, every_message_survives_the_round_trip) {
   expect_round_trip<RunnerMessage>(Chunk{1, OutputStream::out, 2, "x"});
   expect_round_trip<RunnerMessage>(AttemptFinishing{~0ull});
   expect_round_trip<RunnerMessage>(AttemptEnded{1, full_result()});
+  expect_round_trip(SubmitRequest{{full_spec(), full_spec()}, "build-7", Ack::received});
+  expect_round_trip(SubmitReply{{"job_a", "job_b"}, true, Ack::received});
   expect_round_trip<NodeMessage>(Welcome{"n"});
   expect_round_trip<NodeMessage>(Start{1, "job_x", 1, full_spec(), 65536});
+  expect_round_trip<NodeMessage>(Start{.token = 1, .spec = full_spec(), .hold = true});
+  expect_round_trip<NodeMessage>(Go{1});
   expect_round_trip<NodeMessage>(Window{1, 2});
   expect_round_trip<NodeMessage>(CancelAttempt{1, 10000, "why"});
   expect_round_trip<NodeMessage>(Settled{1});

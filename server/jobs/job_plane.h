@@ -4,7 +4,8 @@
 // that a reader without credit holds its own job back and nobody else. One thread at a time.
 //
 // A loop around it: give it what streams bring; then, until poll_ready() is empty, pull what the
-// named stream has credit for; call on_deadline() at deadline(). The rules are docs/spec/jobs.md.
+// named stream has credit for; call on_deadline() at deadline(), and on_durable() when the store
+// has brought changes to safety. The rules are docs/spec/jobs.md.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "protocol/constants.h"
 #include "protocol/messages/jobs.h"
@@ -33,9 +35,14 @@ namespace valkyrie::jobs {
 using SubmitterId = std::uint64_t;
 // The caller's number for a Runners/Work stream; never used for another.
 using RunnerId = std::uint64_t;
+// No runner's number.
+inline constexpr RunnerId kNoRunner = ~RunnerId{0};
 
 // Jobs that are not over, at most: each keeps a record of up to kJobSpecBytesMax.
 inline constexpr std::size_t kLiveJobsMax = 100'000;
+// How long a submitter's key is remembered, and how many are at most.
+inline constexpr std::uint64_t kSubmitKeyMs = 24ull * 3600 * 1000;
+inline constexpr std::size_t kSubmitKeysMax = 4'000'000;
 // Bytes of the specs of jobs that are not over, at most.
 inline constexpr std::size_t kLiveSpecBytesMax = 256u << 20;
 // Runners connected at a time: a submit may look at each.
@@ -53,6 +60,9 @@ inline constexpr protocol::Duration kTimeoutRunDefault = std::chrono::hours(1);
 inline constexpr std::uint64_t kGraceMsDefault = 10'000;
 // The runner enforces the run timeout; the node so much later.
 inline constexpr protocol::Duration kTimeoutRunMargin = std::chrono::seconds(30);
+// The longest that a runner without contact may go on with an attempt: 60 s of lease, 1 % for
+// clocks that drift, and 5 s for the way.
+inline constexpr protocol::Duration kLeaseLost = std::chrono::milliseconds(65'600);
 // After the grace: the runner proves within 10 s, and 5 s for the way.
 inline constexpr protocol::Duration kProofTimeout = std::chrono::seconds(15);
 
@@ -60,6 +70,18 @@ inline constexpr protocol::Duration kProofTimeout = std::chrono::seconds(15);
 struct Refused {
   protocol::StatusCode code = protocol::StatusCode::unknown;
   std::string text;
+};
+
+// A Refused as a function returns it.
+[[nodiscard]] inline std::unexpected<Refused> refuse(protocol::StatusCode code, std::string text) {
+  return std::unexpected(Refused{code, std::move(text)});
+}
+
+// An answer that is true once a change is durable; not to be sent before.
+template <class T>
+struct Promise {
+  T answer;
+  Change after = 0;
 };
 
 // Somebody has something to take; see JobPlane::poll_ready.
@@ -97,19 +119,38 @@ struct JobPlaneCounts {
   std::size_t slots_busy = 0;
   std::uint64_t submitted = 0;
   std::uint64_t ended = 0;
+  std::size_t held = 0;     // Messages that wait for the store.
   std::uint64_t stale = 0;  // Messages about attempts that are no longer anyone's.
 };
+
+// The constraints of a spec. The error, for people: which is none.
+[[nodiscard]] std::expected<std::vector<Constraint>, std::string> constraints_of(
+    const messages::JobSpec& spec);
+// Why a job with new constraints cannot wait here.
+[[nodiscard]] std::string too_many_shapes();
 
 // See the top of the file.
 class JobPlane {
  public:
-  // `store` outlives the plane and starts empty.
+  // `store` outlives the plane.
   JobPlane(JobPlaneOptions options, JobStore& store);
+
+  // What the store held when it was opened. Before anything else, at most once.
+  void recover(StoredJobs stored, protocol::Instant now);
+  // The store says that more of its changes are durable.
+  void on_durable();
 
   // A Jobs/Run stream's request. The job's id; its events follow on the stream. Refused: nothing
   // happened; end the stream with that status.
   std::expected<JobId, Refused> submit(SubmitterId submitter, messages::JobSpec spec,
                                        protocol::Instant now);
+  // Jobs/Submit: all of them or none, for `submitter`, the value of its IDENTITY. `key` is that of
+  // the request, if it has one. Errors: ALREADY_EXISTS for a key with another body, and what
+  // submit() says.
+  std::expected<Promise<messages::SubmitReply>, Refused> submit_all(messages::SubmitRequest request,
+                                                                    std::string submitter,
+                                                                    std::optional<SubmitKey> key,
+                                                                    protocol::Instant now);
   // A Jobs/Run stream's CancelRequest.
   void cancel_run(SubmitterId submitter, const messages::CancelRequest& request,
                   protocol::Instant now);
@@ -118,8 +159,8 @@ class JobPlane {
   void submitter_left(SubmitterId submitter, protocol::Instant now);
 
   // Jobs/Cancel. Idempotent; of an ended job the answer is its state.
-  std::expected<messages::CancelJobReply, Refused> cancel(const messages::CancelJobRequest& request,
-                                                          protocol::Instant now);
+  std::expected<Promise<messages::CancelJobReply>, Refused> cancel(
+      const messages::CancelJobRequest& request, protocol::Instant now);
   // Jobs/Get.
   [[nodiscard]] std::expected<messages::JobView, Refused> get(
       const messages::GetJobRequest& request, protocol::Instant now) const;
@@ -162,41 +203,53 @@ class JobPlane {
   [[nodiscard]] JobPlaneCounts counts() const;
 
  private:
-  // Why an attempt is being stopped, and what its end then is called.
-  struct Stop {
-    messages::JobState state = messages::JobState::cancelled;  // Or failed, with the reason.
-    messages::EndReason reason = messages::EndReason::none;
-    std::string text;
-  };
   // A job that is not over.
   struct Live {
-    JobId id;
-    JobStatus status;
+    JobRecord* record = nullptr;  // In records_; never null.
     std::optional<SubmitterId> submitter;
+    Change saved = 0;        // The latest of its changes.
     Shape* shape = nullptr;  // While queued.
     protocol::Instant submitted;
     std::size_t spec_bytes = 0;
     protocol::Duration timeout_start{};
     protocol::Duration timeout_run{};
-    bool started = false;  // The current attempt.
-    std::optional<Stop> stop;
+    bool started = false;                       // The current attempt.
     std::optional<protocol::Instant> deadline;  // Also in deadlines_.
   };
   // A token that holds a slot: its job is live, or ended without proof.
   struct Attempt {
     JobId job;
-    RunnerId runner = 0;
+    RunnerId runner = kNoRunner;  // kNoRunner: the node restarted, and it has not come back.
     bool live = true;
+    bool waits_for_go = false;        // Offered; its assignment is not durable yet.
     std::uint64_t received = 0;       // Bytes of output.
     std::uint64_t cost_received = 0;  // Chunk costs.
     std::uint64_t cost_taken = 0;
     std::uint64_t cost_limit = 0;  // Last told to the runner.
   };
+  // What an earlier submit with a key was answered.
+  using KeyDigest = decltype(SubmitKey::key);
+  struct KnownSubmit {
+    decltype(SubmitKey::body) body{};
+    std::vector<JobId> jobs;
+    Change after = 0;
+  };
   struct Outgoing {
     messages::JobEvent event;
     std::uint64_t cost = 0;   // Of the chunks in it.
     std::uint64_t token = 0;  // Whose chunks.
+    Change after = 0;         // Not to be seen before this is durable.
   };
+  // What becomes possible once a change is durable: a submitter's next event, an attempt's `go`, a
+  // runner's leave to forget an attempt.
+  struct GoDue {
+    std::uint64_t token = 0;
+  };
+  struct SettledDue {
+    RunnerId runner = 0;
+    std::uint64_t token = 0;
+  };
+  using Held = std::variant<SubmitterReady, GoDue, SettledDue>;
   struct Submitter {
     Row row = 0;
     std::deque<Outgoing> outbox;
@@ -213,19 +266,44 @@ class JobPlane {
   };
 
   // job_plane.cc: jobs.
+  [[nodiscard]] std::optional<Refused> why_not_submit(std::size_t jobs,
+                                                      std::size_t spec_bytes) const;
+  [[nodiscard]] bool is_durable(Change change) const { return change <= store_.durable(); }
   void save(Live& live, std::uint64_t token);
+  void when_durable(Change change, Held held);
+  void release(const Held& held);
+  Live& adopt(JobRecord record, Shape* shape, protocol::Instant submitted);
   void set_deadline(Live& live, std::optional<protocol::Instant> at);
   void leave_queue(Live& live);
   void stop_job(Row row, Stop stop, std::uint64_t grace_ms, protocol::Instant now);
   void end_job(Row row, messages::JobResult result);
+  void end_unstarted(Row row, messages::JobState state, messages::EndReason reason,
+                     std::string text);
   void expire(Row row, protocol::Instant now);
   void emit(const Live& live, messages::JobEvent event, std::uint64_t cost = 0,
             std::uint64_t token = 0);
+  void announce(SubmitterId id, const Submitter& submitter);
+
+  // job_submit.cc
+  std::expected<Shape*, Refused> enter_queue(Row row, const messages::JobSpec& spec);
+  Live& accept(messages::JobSpec spec, std::string submitter, std::optional<SubmitKey> key,
+               bool owned, Shape* shape, protocol::Instant now);
+  void remember(const SubmitKey& key, const JobId& id);
+  void forget_old_keys();
+
+  // job_recovery.cc
+  void recover_keys(const StoredJobs& stored);
+  void recover_job(JobRecord record, protocol::Instant submitted, protocol::Instant now);
+  void recover_attempt(Live& live, protocol::Instant now);
+
+  // job_views.cc: what can be asked.
   void tell_why(Shape& shape);
   void tell_why_all();
   [[nodiscard]] messages::Waiting why(const Shape& shape) const;
   [[nodiscard]] messages::JobView view(const JobRecord& record, protocol::Instant now) const;
   [[nodiscard]] std::expected<JobId, Refused> resolve(std::string_view text) const;
+  // Calls `visit` for records of a range, the newest first, until it returns false.
+  void visit(const JobIdRange& range, const std::function<bool(const JobRecord&)>& visit) const;
 
   // runners.cc: runners and attempts.
   std::expected<void, Refused> hello(RunnerId id, messages::RunnerHello message,
@@ -242,10 +320,12 @@ class JobPlane {
                           const messages::JobResult& result);
   [[nodiscard]] Attempt* find_attempt(RunnerId runner, std::uint64_t token);
   [[nodiscard]] bool waits_for_reader(const Live& live) const;
+  void lose_attempt(std::uint64_t token, std::string text);
   void free_slot(std::uint64_t token, protocol::Instant now);
   void fill(RunnerId id, protocol::Instant now);
   void place(Row row, protocol::Instant now);
   void assign(Row row, RunnerId id, protocol::Instant now);
+  void go(std::uint64_t token);
   void send(RunnerId id, messages::NodeMessage message);
   void took_output(std::uint64_t token, std::uint64_t cost);
 
@@ -255,11 +335,18 @@ class JobPlane {
   Row next_row_ = 1;
   std::uint64_t next_token_ = 1;
   std::uint64_t last_unix_ms_ = 0;
+  Change last_change_ = 0;
   std::size_t live_spec_bytes_ = 0;
+  std::map<JobId, JobRecord> records_;
   std::map<Row, Live> live_;
+  std::multimap<Change, Held> held_;
   Queue queue_;
   std::deque<JobId> ended_;
+  // By SubmitKey::key; rows of one request follow each other. And keys by age, oldest first.
+  std::map<KeyDigest, KnownSubmit> known_;
+  std::deque<std::pair<std::uint64_t, KeyDigest>> known_since_;
   std::unordered_map<std::uint64_t, Attempt> attempts_;
+  std::multimap<std::string, std::uint64_t> unreachable_;  // Tokens by the name of their runner.
   std::unordered_map<SubmitterId, Submitter> submitters_;
   std::map<RunnerId, Runner> runners_;
   std::set<std::pair<protocol::Instant, Row>> deadlines_;

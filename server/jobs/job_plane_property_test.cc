@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/jobs/job_plane.h"
+#include "server/jobs/virtual_job_store.h"
 
 namespace valkyrie::jobs {
 namespace {
@@ -28,6 +29,7 @@ struct ModelAttempt {
   std::uint64_t limit = 0;
   std::uint64_t cost = 0;
   std::uint64_t offset = 0;
+  bool may_run = false;
   bool started = false;
   bool cancelled = false;
 };
@@ -37,6 +39,7 @@ struct ModelRunner {
 };
 // A reader, and what it must see.
 struct ModelSubmitter {
+  std::string job;
   bool gone = false;
   bool accepted = false;
   bool ended = false;
@@ -55,6 +58,7 @@ class World {
                store_) {}
 
   void step() {
+    if (below(2) == 0) commit(below(10));
     switch (below(12)) {
       case 0:
         submit();
@@ -95,10 +99,12 @@ class World {
     for (int round = 0; round < 10'000 && plane_.counts().live != 0; ++round) {
       // Jobs no runner matches end by being cancelled.
       for (auto& [id, submitter] : submitters_) plane_.cancel_run(id, {.grace_ms = 0}, now_);
+      commit(below(10));
       work();
       read_all();
     }
     for (int round = 0; round < 1000; ++round) work();
+    commit(store_.pending());
     read_all();
     check();
     const JobPlaneCounts counts = plane_.counts();
@@ -106,7 +112,7 @@ class World {
     EXPECT_EQ(counts.queued, 0u);
     EXPECT_EQ(counts.slots_busy, 0u) << "slots return in full";
     EXPECT_EQ(counts.submitted, counts.ended) << "every job ends exactly once";
-    EXPECT_LE(store_.size(), kEndedKept) << "nothing is kept beyond retention";
+    EXPECT_LE(plane_.list({}, now_).total, kEndedKept) << "nothing is kept beyond retention";
     EXPECT_FALSE(plane_.deadline());
     for (const auto& [id, submitter] : submitters_) {
       EXPECT_TRUE(submitter.gone || submitter.ended) << "submitter " << id;
@@ -114,6 +120,9 @@ class World {
   }
 
  private:
+  const JobRecord* on_disk(const std::string& job) const {
+    return store_.on_disk(JobIdRange::of_prefix(job)->first);
+  }
   std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
 
   template <class Map>
@@ -121,6 +130,11 @@ class World {
     auto at = map.begin();
     std::advance(at, static_cast<std::ptrdiff_t>(below(map.size())));
     return at;
+  }
+
+  void commit(std::size_t changes) {
+    store_.commit(changes);
+    plane_.on_durable();
   }
 
   void submit() {
@@ -192,8 +206,13 @@ class World {
       ASSERT_EQ(output->offset, submitter.offset) << "nothing is dropped or doubled";
       submitter.offset += output->data.size();
     }
+    if (const auto* accepted = std::get_if<messages::Accepted>(event)) {
+      ASSERT_NE(on_disk(accepted->job), nullptr) << "accepted is durable";
+      submitter.job = accepted->job;
+    }
     if (const auto* end = std::get_if<messages::Ended>(event)) {
       submitter.ended = true;
+      ASSERT_TRUE(messages::is_end(on_disk(submitter.job)->status.state)) << "an end is durable";
       ASSERT_TRUE(messages::is_end(end->result.state));
       ASSERT_EQ(end->result.output_bytes, submitter.offset) << "all of the output came before";
     }
@@ -217,7 +236,13 @@ class World {
   void receive(ModelRunner& runner, const messages::NodeMessage& message) {
     if (const auto* start = std::get_if<messages::Start>(&message)) {
       ASSERT_TRUE(placed_.insert(start->job).second) << "one attempt of a job, ever";
-      runner.attempts[start->token] = {.job = start->job, .limit = start->output_limit};
+      runner.attempts[start->token] = {
+          .job = start->job, .limit = start->output_limit, .may_run = !start->hold};
+    } else if (const auto* go = std::get_if<messages::Go>(&message)) {
+      const JobRecord* const record = on_disk(runner.attempts.at(go->token).job);
+      ASSERT_TRUE(record != nullptr && record->status.token == go->token)
+          << "it runs only what a crash would not forget";
+      runner.attempts.at(go->token).may_run = true;
     } else if (const auto* window = std::get_if<messages::Window>(&message)) {
       const auto at = runner.attempts.find(window->token);
       if (at == runner.attempts.end()) return;
@@ -243,7 +268,7 @@ class World {
   }
 
   void act(RunnerId id, ModelRunner& runner, std::uint64_t token, ModelAttempt& attempt) {
-    if (!attempt.started && below(2) == 0) {
+    if (!attempt.started && attempt.may_run && below(2) == 0) {
       attempt.started = true;
       ASSERT_TRUE(plane_.runner_message(id, messages::AttemptStarted{token, below(100)}, now_));
       return;
@@ -277,7 +302,7 @@ class World {
     }
     const JobPlaneCounts counts = plane_.counts();
     ASSERT_EQ(counts.ended + counts.live, counts.submitted);
-    ASSERT_LE(store_.size(), counts.live + kEndedKept);
+    ASSERT_LE(plane_.list({}, now_).total, counts.live + kEndedKept);
     for (const messages::RunnerView& runner : plane_.list_runners(now_).runners) {
       std::set<std::string> jobs(runner.jobs.begin(), runner.jobs.end());
       ASSERT_EQ(jobs.size(), runner.slots_busy);
@@ -285,7 +310,7 @@ class World {
   }
 
   std::mt19937_64 random_;
-  MemoryJobStore store_;
+  VirtualJobStore store_;
   JobPlane plane_;
   protocol::Instant now_{};
   std::uint64_t next_id_ = 1;

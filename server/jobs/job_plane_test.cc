@@ -204,9 +204,10 @@ TEST_F(JobPlaneTest, cancelling_a_queued_job_proves_that_it_never_started) {
   const auto id = plane->submit(10, spec(), now);
   const auto reply = plane->cancel({.job = id->text().substr(0, 20)}, now);
   ASSERT_TRUE(reply.has_value());
-  EXPECT_EQ(reply->state, JobState::cancelled);
+  EXPECT_EQ(reply->answer.state, JobState::cancelled);
   EXPECT_EQ(result_of(10).evidence.method, "never_started");
-  EXPECT_EQ(plane->cancel({.job = id->text()}, now)->state, JobState::cancelled) << "idempotent";
+  EXPECT_EQ(plane->cancel({.job = id->text()}, now)->answer.state, JobState::cancelled)
+      << "idempotent";
   EXPECT_EQ(plane->counts().queued, 0u);
 }
 
@@ -510,7 +511,7 @@ TEST_F(JobPlaneTest, the_oldest_ended_jobs_are_forgotten) {
     plane->cancel_run(i, {}, now);
     events(i);
   }
-  EXPECT_EQ(store->size(), 3u);
+  EXPECT_EQ(plane->list({}, now).total, 3u);
   EXPECT_FALSE(plane->get({.job = ids[1]}, now));
   const auto listed = plane->list({.limit = 2}, now);
   ASSERT_EQ(listed.jobs.size(), 2u);

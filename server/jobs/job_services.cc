@@ -1,8 +1,13 @@
 #include "server/jobs/job_services.h"
 
+#include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
+
+#include "protocol/crypto/digest.h"
 
 namespace valkyrie::jobs {
 namespace {
@@ -16,7 +21,8 @@ using protocol::StreamKind;
 constexpr router::LocalMethod kJobsMethods[] = {{.name = "Cancel"},
                                                 {.name = "Get"},
                                                 {.name = "List"},
-                                                {.name = "Run", .kind = StreamKind::stream}};
+                                                {.name = "Run", .kind = StreamKind::stream},
+                                                {.name = "Submit"}};
 constexpr router::LocalMethod kRunnersMethods[] = {{.name = "List"},
                                                    {.name = "Work", .kind = StreamKind::stream}};
 
@@ -39,6 +45,22 @@ void answer(router::LocalCall call, const router::LocalRequest& request, Act act
   call.respond(messages::encode(*reply));
 }
 
+// Keys belong to their submitter: another's are not in their way, and cannot be guessed at.
+std::optional<SubmitKey> submit_key(std::string_view submitter, std::string_view key,
+                                    std::span<const std::byte> body) {
+  if (key.empty()) return std::nullopt;
+  const auto cut = [](const protocol::crypto::Digest& digest, std::array<std::uint8_t, 16>& to) {
+    std::ranges::transform(std::span(digest).first<16>(), to.begin(),
+                           [](std::byte byte) { return std::to_integer<std::uint8_t>(byte); });
+  };
+  const protocol::crypto::Digest who =
+      protocol::crypto::sha256(std::as_bytes(std::span(submitter)));
+  SubmitKey made;
+  cut(protocol::crypto::sha256(who, std::as_bytes(std::span(key))), made.key);
+  cut(protocol::crypto::sha256(body), made.body);
+  return made;
+}
+
 }  // namespace
 
 constinit const router::LocalServiceInfo JobServices::kJobsInfo{.name = messages::kJobsService,
@@ -46,7 +68,23 @@ constinit const router::LocalServiceInfo JobServices::kJobsInfo{.name = messages
 constinit const router::LocalServiceInfo JobServices::kRunnersInfo{
     .name = messages::kRunnersService, .methods = kRunnersMethods};
 
-JobServices::JobServices(JobPlaneOptions options) : plane_(std::move(options), store_) {}
+JobServices::JobServices(JobPlaneOptions options, JobStore& store)
+    : store_(store), plane_(std::move(options), store) {}
+
+void JobServices::on_durable() {
+  while (!promised_.empty() && promised_.begin()->first <= store_.durable()) {
+    Promised& promised = promised_.begin()->second;
+    promised.call.respond(std::move(promised.body));
+    promised_.erase(promised_.begin());
+  }
+  plane_.on_durable();
+  pump();
+}
+
+void JobServices::respond_once_durable(router::LocalCall call, std::string body, Change after) {
+  if (after <= store_.durable()) return call.respond(std::move(body));
+  promised_.emplace(after, Promised{call, std::move(body)});
+}
 
 void JobServices::end(Peer& peer, const Refused& why) {
   peer.over = true;
@@ -108,11 +146,36 @@ void JobServices::Jobs::on_request(router::LocalCall call, const router::LocalRe
   } else if (request.method == "Get") {
     answer<messages::GetJobRequest>(call, request,
                                     [&](const auto& body) { return of_.plane_.get(body, now); });
+  } else if (request.method == "Submit") {
+    submit_all(call, request, now);
+    of_.pump();
   } else {
-    answer<messages::CancelJobRequest>(
-        call, request, [&](const auto& body) { return of_.plane_.cancel(body, now); });
+    cancel(call, request, now);
     of_.pump();
   }
+}
+
+void JobServices::Jobs::submit_all(router::LocalCall call, const router::LocalRequest& request,
+                                   Instant now) {
+  auto body = messages::decode<messages::SubmitRequest>(request.payload);
+  if (!body) return fail(call, bad_body(body.error()));
+  const std::string submitter(request.caller.identity);
+  const messages::Ack ack = of_.store_.keeps() ? body->ack : messages::Ack::received;
+  const auto key = submit_key(submitter, body->key, request.payload);
+  auto promise = of_.plane_.submit_all(*std::move(body), submitter, key, now);
+  if (!promise) return fail(call, promise.error());
+  promise->answer.ack = ack;
+  of_.respond_once_durable(call, messages::encode(promise->answer),
+                           ack == messages::Ack::persisted ? promise->after : 0);
+}
+
+void JobServices::Jobs::cancel(router::LocalCall call, const router::LocalRequest& request,
+                               Instant now) {
+  const auto body = messages::decode<messages::CancelJobRequest>(request.payload);
+  if (!body) return fail(call, bad_body(body.error()));
+  const auto promise = of_.plane_.cancel(*body, now);
+  if (!promise) return fail(call, promise.error());
+  of_.respond_once_durable(call, messages::encode(promise->answer), promise->after);
 }
 
 void JobServices::Jobs::on_stream(router::LocalStream stream, const router::LocalOpen& open,

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <unordered_map>
 
 #include "server/jobs/job_plane.h"
@@ -18,14 +20,18 @@ class JobServices {
   static const router::LocalServiceInfo kJobsInfo;
   static const router::LocalServiceInfo kRunnersInfo;
 
-  // Starts without jobs and runners.
-  explicit JobServices(JobPlaneOptions options);
+  // Starts without jobs and runners. `store` outlives this.
+  JobServices(JobPlaneOptions options, JobStore& store);
   JobServices(const JobServices&) = delete;
   JobServices& operator=(const JobServices&) = delete;
 
   // To be added to the router of shard 0, which must not outlive this object.
   [[nodiscard]] router::LocalService& jobs() { return jobs_; }
   [[nodiscard]] router::LocalService& runners() { return runners_; }
+  // What the store held when it was opened. Before anything else, at most once.
+  void recover(StoredJobs stored, protocol::Instant now) { plane_.recover(std::move(stored), now); }
+  // The store says that more of its changes are durable.
+  void on_durable();
   // The plane, to look at.
   [[nodiscard]] const JobPlane& plane() const { return plane_; }
 
@@ -58,6 +64,9 @@ class JobServices {
     void on_deadline(protocol::Instant now) override;
 
    private:
+    void submit_all(router::LocalCall call, const router::LocalRequest& request,
+                    protocol::Instant now);
+    void cancel(router::LocalCall call, const router::LocalRequest& request, protocol::Instant now);
     void submit(Peer& peer, messages::RunRequest request, protocol::Instant now);
 
     JobServices& of_;
@@ -81,14 +90,22 @@ class JobServices {
     JobServices& of_;
   };
 
+  void respond_once_durable(router::LocalCall call, std::string body, Change after);
   static void end(Peer& peer, const Refused& why);
   void pump();
   void write_events(SubmitterId submitter);
   void write_messages(RunnerId runner);
   void dismiss(const RunnerDismissed& dismissed);
 
-  MemoryJobStore store_;
+  // An answer that promises what is not durable yet.
+  struct Promised {
+    router::LocalCall call;
+    std::string body;
+  };
+
+  JobStore& store_;
   JobPlane plane_;
+  std::multimap<Change, Promised> promised_;
   Peers submitters_;
   Peers runner_peers_;
   Jobs jobs_{*this};

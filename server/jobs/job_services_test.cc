@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "server/jobs/virtual_job_store.h"
+
 namespace valkyrie::jobs {
 namespace {
 
@@ -62,7 +64,8 @@ class JobServicesTest : public ::testing::Test {
       : services({.node = "n-1",
                   .epoch = 1,
                   .unix_ms = [] { return std::uint64_t{1}; },
-                  .random = [] { return std::uint64_t{2}; }}) {}
+                  .random = [] { return std::uint64_t{2}; }},
+                 store) {}
 
   [[nodiscard]] router::LocalStream stream(std::uint64_t id) { return {port, id}; }
 
@@ -113,6 +116,7 @@ class JobServicesTest : public ::testing::Test {
   protocol::Instant now{};
   router::Caller caller;
   FakePort port;
+  MemoryJobStore store;
   JobServices services;
 };
 
@@ -233,6 +237,53 @@ TEST_F(JobServicesTest, answer_lists_and_refuse_what_is_not_there) {
   EXPECT_EQ(runners->runners.size(), 1U);
   call(services.jobs(), 15, "List", "\xff");
   EXPECT_EQ(port.codes[15], StatusCode::invalid_argument);
+}
+
+TEST_F(JobServicesTest, answer_a_submit_with_what_the_store_can_promise) {
+  call(services.jobs(), 7, "Submit",
+       messages::encode(messages::SubmitRequest{.specs = {{.argv = {"true"}}}, .key = "k"}));
+  const auto reply =
+      messages::decode<messages::SubmitReply>(std::as_bytes(std::span(port.replies.at(7))));
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->ack, messages::Ack::received) << "memory promises no more";
+  EXPECT_EQ(reply->jobs.size(), 1u);
+}
+
+TEST(DurableJobServices, answer_once_the_store_has_it) {
+  VirtualJobStore store;
+  JobServices services({.node = "n-1",
+                        .epoch = 1,
+                        .unix_ms = [] { return std::uint64_t{1}; },
+                        .random = [] { return std::uint64_t{2}; }},
+                       store);
+  FakePort port;
+  const router::Caller caller;
+  const auto call = [&](std::uint64_t id, std::string_view method, const std::string& body) {
+    services.jobs().on_request(
+        {port, id}, {.method = method, .payload = std::as_bytes(std::span(body)), .caller = caller},
+        {});
+  };
+  messages::SubmitRequest request{.specs = {{.argv = {"true"}}}, .key = "k"};
+  call(1, "Submit", messages::encode(request));
+  call(2, "Submit", messages::encode(request));  // Again, before the first has its answer.
+  request.ack = messages::Ack::received;
+  request.key.clear();
+  call(3, "Submit", messages::encode(request));
+  EXPECT_FALSE(port.codes.contains(1));
+  EXPECT_FALSE(port.codes.contains(2));
+  EXPECT_TRUE(port.codes.contains(3)) << "it asked for no more than memory";
+  store.commit();
+  services.on_durable();
+  ASSERT_TRUE(port.codes.contains(1));
+  const auto reply =
+      messages::decode<messages::SubmitReply>(std::as_bytes(std::span(port.replies.at(2))));
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_TRUE(reply->known);
+  EXPECT_EQ(reply->ack, messages::Ack::persisted);
+  request.specs.front().argv = {"false"};
+  request.key = "k";
+  call(4, "Submit", messages::encode(request));
+  EXPECT_EQ(port.codes.at(4), StatusCode::already_exists);
 }
 
 TEST_F(JobServicesTest, tell_runners_and_submitters_of_a_drain) {

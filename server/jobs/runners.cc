@@ -15,10 +15,6 @@ using protocol::StatusCode;
 
 namespace {
 
-std::unexpected<Refused> refuse(StatusCode code, std::string text) {
-  return std::unexpected(Refused{code, std::move(text)});
-}
-
 std::uint64_t cost_of(const messages::Chunk& chunk) {
   return messages::kChunkCostBytes + chunk.data.size();
 }
@@ -91,6 +87,11 @@ std::expected<void, Refused> JobPlane::hello(RunnerId id, messages::RunnerHello 
     return refuse(StatusCode::resource_exhausted,
                   fmt::format("{} runners are connected, the most this node takes", kRunnersMax));
   }
+  // It executes nothing when it comes: what it had before the node's restart is over.
+  for (auto lost = unreachable_.find(message.name); lost != unreachable_.end();
+       lost = unreachable_.find(message.name)) {
+    lose_attempt(lost->second, fmt::format("runner {} came back without it", message.name));
+  }
   Runner runner{.hello = std::move(message), .joined = now};
   runner.slots = runner.hello.slots;
   runner.labels = runner.hello.labels;
@@ -111,20 +112,25 @@ void JobPlane::runner_left(RunnerId id, Instant) {
   const Runner runner = std::move(found->second);
   runners_.erase(found);  // First, so that nothing is sent to it any more.
   for (const std::uint64_t token : runner.tokens) {
-    const Attempt attempt = attempts_.at(token);
-    const auto live = live_.find(attempt.job.row());
-    if (attempt.live && live != live_.end()) {
-      const bool cancelled = live->second.stop && live->second.stop->state == JobState::cancelled;
-      end_job(attempt.job.row(),
-              {.state = cancelled ? JobState::cancel_unverified : JobState::failed,
-               .reason = EndReason::runner_lost,
-               .text = fmt::format("runner {} went away", runner.hello.name),
-               .output_bytes = attempt.received,
-               .evidence = {.method = "presumed"}});
-    }
-    attempts_.erase(token);
+    lose_attempt(token, fmt::format("runner {} went away", runner.hello.name));
   }
   tell_why_all();
+}
+
+void JobPlane::lose_attempt(std::uint64_t token, std::string text) {
+  const auto found = attempts_.find(token);
+  const Attempt attempt = found->second;
+  attempts_.erase(found);
+  if (!attempt.live) return;
+  const Row row = attempt.job.row();
+  const JobStatus& status = live_.at(row).record->status;
+  std::erase_if(unreachable_, [&](const auto& entry) { return entry.second == token; });
+  const bool cancelled = status.stop && status.stop->state == JobState::cancelled;
+  end_job(row, {.state = cancelled ? JobState::cancel_unverified : JobState::failed,
+                .reason = EndReason::runner_lost,
+                .text = std::move(text),
+                .output_bytes = attempt.received,
+                .evidence = {.method = "presumed"}});
 }
 
 JobPlane::Attempt* JobPlane::find_attempt(RunnerId runner, std::uint64_t token) {
@@ -144,8 +150,9 @@ std::expected<void, Refused> JobPlane::on_started(RunnerId id,
   Live& live = live_.at(attempt->job.row());
   if (live.started) return refuse(StatusCode::failed_precondition, "an attempt started twice");
   live.started = true;
-  if (!live.stop) {
-    live.status.state = JobState::running;
+  JobStatus& status = live.record->status;
+  if (!status.stop) {
+    status.state = JobState::running;
     save(live, message.token);
     set_deadline(live, now + live.timeout_run + kTimeoutRunMargin);
   }
@@ -187,8 +194,9 @@ void JobPlane::on_finishing(RunnerId id, const messages::AttemptFinishing& messa
   const Attempt* attempt = find_attempt(id, message.token);
   if (attempt == nullptr || !attempt->live) return;
   Live& live = live_.at(attempt->job.row());
-  if (live.stop) return;
-  live.status.state = JobState::finishing;
+  JobStatus& status = live.record->status;
+  if (status.stop) return;
+  status.state = JobState::finishing;
   save(live, message.token);
   // What is left is the log's tail, which may wait for its reader as long as that one lives.
   set_deadline(live, std::nullopt);
@@ -219,7 +227,7 @@ std::expected<void, Refused> JobPlane::on_ended(RunnerId id, messages::AttemptEn
   const bool slot_is_free = result.evidence.survivors.empty();
   if (attempt->live) {
     const Row row = attempt->job.row();
-    const std::optional<Stop>& stop = live_.at(row).stop;
+    const std::optional<Stop>& stop = live_.at(row).record->status.stop;
     if (stop && result.state != JobState::succeeded) {  // Success while cancelling wins.
       result.state = stop->state;
       result.reason = stop->reason;
@@ -236,23 +244,23 @@ std::expected<void, Refused> JobPlane::on_ended(RunnerId id, messages::AttemptEn
   } else {
     note_late_evidence(*attempt, token, result);
   }
-  send(id, messages::Settled{token});
+  when_durable(last_change_, SettledDue{id, token});
   if (slot_is_free) free_slot(token, now);
   return {};
 }
 
 void JobPlane::note_late_evidence(const Attempt& attempt, std::uint64_t token,
                                   const messages::JobResult& result) {
-  const JobRecord* record = store_.find(attempt.job);
-  if (record == nullptr || record->status.state != JobState::cancel_unverified ||
+  const auto found = records_.find(attempt.job);
+  if (found == records_.end() || found->second.status.state != JobState::cancel_unverified ||
       !result.evidence.complete) {
     return;
   }
-  JobStatus status = record->status;
+  JobStatus& status = found->second.status;
   status.state = JobState::cancelled;
   status.result->state = JobState::cancelled;
   status.result->evidence = result.evidence;
-  if (store_.update(attempt.job, token, std::move(status)) == StoreAnswer::stale) ++stale_count_;
+  last_change_ = store_.update(attempt.job, token, status);
 }
 
 void JobPlane::free_slot(std::uint64_t token, Instant now) {
@@ -287,29 +295,42 @@ void JobPlane::place(Row row, Instant now) {
 
 void JobPlane::assign(Row row, RunnerId id, Instant now) {
   Live& live = live_.at(row);
+  JobStatus& status = live.record->status;
   Runner& runner = runners_.at(id);
   leave_queue(live);
   const std::uint64_t token = next_token_++;
-  const std::uint64_t before = live.status.token;
-  live.status.state = JobState::assigned;
-  live.status.attempt += 1;
-  live.status.token = token;
-  live.status.runner = runner.hello.name;
+  const std::uint64_t before = std::exchange(status.token, token);
+  status.state = JobState::assigned;
+  status.attempt += 1;
+  status.runner = runner.hello.name;
   save(live, before);
-  attempts_[token] = {.job = live.id, .runner = id, .cost_limit = kOutputWindowBytes};
+  const bool hold = !is_durable(live.saved);
+  attempts_[token] = {
+      .job = live.record->id, .runner = id, .waits_for_go = hold, .cost_limit = kOutputWindowBytes};
   runner.tokens.insert(token);
   messages::Start start{.token = token,
-                        .job = live.id.text(),
-                        .attempt = live.status.attempt,
-                        .spec = store_.find(live.id)->spec,
-                        .output_limit = kOutputWindowBytes};
+                        .job = live.record->id.text(),
+                        .attempt = status.attempt,
+                        .spec = live.record->spec,
+                        .output_limit = kOutputWindowBytes,
+                        .hold = hold};
   // The runner enforces it, and must not need to know the node's default.
   const auto run_ms = std::chrono::duration_cast<std::chrono::milliseconds>(live.timeout_run);
   start.spec.timeout_run_ms = static_cast<std::uint64_t>(run_ms.count());
   send(id, std::move(start));
+  if (hold) when_durable(live.saved, GoDue{token});
   set_deadline(live, now + live.timeout_start);
-  emit(live, messages::Assigned{runner.hello.name, live.status.attempt,
+  emit(live, messages::Assigned{runner.hello.name, status.attempt,
                                 static_cast<std::uint64_t>((now - live.submitted).count())});
+}
+
+void JobPlane::go(std::uint64_t token) {
+  const auto found = attempts_.find(token);
+  if (found == attempts_.end() || !found->second.live) return;
+  // One that is to stop has been told so, and never ran.
+  if (live_.at(found->second.job.row()).record->status.stop) return;
+  found->second.waits_for_go = false;
+  send(found->second.runner, messages::Go{token});
 }
 
 void JobPlane::took_output(std::uint64_t token, std::uint64_t cost) {
@@ -331,7 +352,7 @@ void JobPlane::took_output(std::uint64_t token, std::uint64_t cost) {
 }
 
 bool JobPlane::waits_for_reader(const Live& live) const {
-  const Attempt& attempt = attempts_.at(live.status.token);
+  const Attempt& attempt = attempts_.at(live.record->status.token);
   const std::uint64_t largest = messages::kChunkCostBytes + messages::kChunkBytesMax;
   return live.submitter && attempt.cost_received + largest > attempt.cost_limit;
 }

@@ -47,7 +47,7 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
                                                               NodeState state,
                                                               const RandomSource& random,
                                                               spdlog::logger& log) {
-  std::unique_ptr<Node> node(new Node(options, std::move(state), random, log));
+  std::unique_ptr<Node> node(new Node(options, std::move(state), log));
   if (!node->drained_event_) {
     return std::unexpected(std::generic_category().message(errno));
   }
@@ -57,6 +57,7 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   node->context_->security = node->security_.get();
   if (auto opened = node->open_audit(); !opened) return std::unexpected(opened.error());
   if (auto loaded = node->load_bans(); !loaded) return std::unexpected(loaded.error());
+  node->open_jobs(random);
   if (auto opened = node->open_doors(); !opened) return std::unexpected(opened.error());
   node->describe();
   if (auto made = node->make_shards(random); !made) return std::unexpected(made.error());
@@ -68,8 +69,7 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   return node;
 }
 
-Node::Node(const ServerOptions& options, NodeState state, const RandomSource& random,
-           spdlog::logger& log)
+Node::Node(const ServerOptions& options, NodeState state, spdlog::logger& log)
     : options_(options),
       state_(std::move(state)),
       gauges_(static_cast<std::uint32_t>(options.shards)),
@@ -77,8 +77,7 @@ Node::Node(const ServerOptions& options, NodeState state, const RandomSource& ra
       log_(log),
       drained_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       shards_busy_(options.shards),
-      links_(std::make_unique<NodeLinks>(options.shards)),
-      jobs_(job_options(state_, random)) {
+      links_(std::make_unique<NodeLinks>(options.shards)) {
   context_ =
       std::make_unique<ShardContext>(ShardContext{.options = options_,
                                                   .identity = identity_,
@@ -129,6 +128,11 @@ std::expected<void, std::string> Node::open_noise() {
       "{}/noise.key holds no key; move it away and the node makes another, which its clients must "
       "be told",
       options_.state_directory));
+}
+
+void Node::open_jobs(const RandomSource& random) {
+  job_store_ = std::make_unique<jobs::MemoryJobStore>();
+  jobs_ = std::make_unique<jobs::JobServices>(job_options(state_, random), *job_store_);
 }
 
 // Begins the log with the start: where that cannot be written, and must be, there is none.
@@ -245,8 +249,8 @@ std::expected<void, std::string> Node::make_shards(const RandomSource& random) {
     NodeShard& node = shards_.back()->node();
     node.set_audit(audit_.get());
     node.add_service(BanService::kInfo, index == 0 ? bans_.get() : nullptr);
-    node.add_service(jobs::JobServices::kJobsInfo, index == 0 ? &jobs_.jobs() : nullptr);
-    node.add_service(jobs::JobServices::kRunnersInfo, index == 0 ? &jobs_.runners() : nullptr);
+    node.add_service(jobs::JobServices::kJobsInfo, index == 0 ? &jobs_->jobs() : nullptr);
+    node.add_service(jobs::JobServices::kRunnersInfo, index == 0 ? &jobs_->runners() : nullptr);
   }
   for (const auto& shard : shards_) {
     for (std::size_t i = 0; i < listeners_.size(); ++i) {

@@ -59,8 +59,7 @@ class Node {
   std::size_t stop();
 
  private:
-  Node(const ServerOptions& options, NodeState state, const RandomSource& random,
-       spdlog::logger& log);
+  Node(const ServerOptions& options, NodeState state, spdlog::logger& log);
   void on_each_shard(const std::function<void(Shard&)>& work);
   [[nodiscard]] std::expected<void, std::string> open_doors();
   [[nodiscard]] std::expected<void, std::string> open_noise();
@@ -69,6 +68,7 @@ class Node {
   [[nodiscard]] std::expected<void, std::string> open_tls();
   [[nodiscard]] protocol::ChannelSource* channels_of(const transport::Address& address) const;
   [[nodiscard]] std::expected<void, std::string> load_bans();
+  void open_jobs(const RandomSource& random);
   void save_bans();
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
@@ -95,7 +95,8 @@ class Node {
   std::unique_ptr<NodeLinks> links_;
   std::unique_ptr<ShardContext> context_;
   std::unique_ptr<BanService> bans_;  // On the thread of shard 0.
-  jobs::JobServices jobs_;            // On the thread of shard 0.
+  std::unique_ptr<jobs::JobStore> job_store_;
+  std::unique_ptr<jobs::JobServices> jobs_;  // On the thread of shard 0.
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::thread> threads_;
 };

@@ -63,7 +63,7 @@ void Worker::start(const messages::Start& start) {
   attempts_[start.token] = {.job = job.number,
                             .log_left = hurried_ ? 0 : pick(log_bytes_max_ + 1),
                             .limit = start.output_limit};
-  schedule(start.token, 50ms);
+  if (!start.hold) schedule(start.token, 50ms);
 }
 
 void Worker::schedule(std::uint64_t token, Duration within) {

@@ -169,6 +169,7 @@ class World {
   StreamBook streams_;
   SubjectBook subjects_;
   std::int64_t wall_clock_ms_ = 1'700'000'000'000;  // When the world's clock is at 0.
+  jobs::MemoryJobStore job_store_;
   jobs::JobServices jobs_;
   const std::shared_ptr<const registry::ServiceRules> rules_;
   const registry::ServiceSettings settings_;  // Of services that meet peril.
