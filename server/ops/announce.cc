@@ -11,6 +11,20 @@ namespace {
 
 auto milliseconds(protocol::Duration duration) { return duration / std::chrono::milliseconds(1); }
 
+bool is_local(const transport::Address& address) {
+  return address.kind != transport::AddressKind::tcp || transport::is_loopback_host(address.host);
+}
+
+std::string_view who_comes_through(const transport::Address& address,
+                                   const ServerOptions& options) {
+  if (address.kind == transport::AddressKind::unix_path) return "this user";
+  if (address.kind == transport::AddressKind::unix_abstract) return "users of this machine";
+  if (address.tls && !options.tls.client_ca.empty() && !options.tls.client_optional) {
+    return "whoever has a certificate";
+  }
+  return is_local(address) ? "users of this machine" : "anybody";
+}
+
 }  // namespace
 
 std::string ready_line(const NodeIdentity& identity, const ServerOptions& options,
@@ -38,6 +52,24 @@ std::string doors_json(const NodeIdentity& identity, const ServerOptions& option
       options.shards,
       options.state_directory.empty() ? "null" : policy::json_quote(options.state_directory),
       milliseconds(took), doors);
+}
+
+std::optional<OpenNotice> open_notice(const NodeIdentity& identity, const ServerOptions& options) {
+  if (!options.security_file.empty()) return std::nullopt;
+  OpenNotice notice;
+  std::string who;
+  for (std::size_t i = 0; i < options.listen.size(); ++i) {
+    const transport::Address& address = options.listen[i];
+    const std::string url = i < identity.doors.size() ? identity.doors[i].url : to_string(address);
+    notice.beyond_this_machine = notice.beyond_this_machine || !is_local(address);
+    who += fmt::format("{}{} ({})", who.empty() ? "" : ", ", who_comes_through(address, options),
+                       url.substr(0, url.find('?')));
+  }
+  notice.text = fmt::format(
+      "open to {}: each may do everything; --security FILE says who may do what, docs/guide/"
+      "security.md how",
+      who);
+  return notice;
 }
 
 bool notify_ready(int fd) {

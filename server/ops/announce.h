@@ -1,6 +1,7 @@
 // How the node says that it is ready.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "protocol/time.h"
@@ -16,6 +17,16 @@ namespace valkyrie::server {
 // The JSON object of --print-doors, one line. Members are only ever added.
 [[nodiscard]] std::string doors_json(const NodeIdentity& identity, const ServerOptions& options,
                                      protocol::Duration took, int process);
+
+// To whom a node without a policy is open, and how to change that: a sentence for its log.
+struct OpenNotice {
+  std::string text;
+  bool beyond_this_machine = false;
+};
+
+// Nothing if the node has a policy.
+[[nodiscard]] std::optional<OpenNotice> open_notice(const NodeIdentity& identity,
+                                                    const ServerOptions& options);
 
 // Writes the notice of --ready-fd and closes the descriptor. False if nobody can read it.
 [[nodiscard]] bool notify_ready(int fd);

@@ -54,6 +54,12 @@ void announce(const Node& node, const ServerOptions& options, protocol::Instant 
                                ? doors_json(node.identity(), options, took, ::getpid())
                                : ready_line(node.identity(), options, took);
   say(stdout, text + "\n", kExitDone);
+  // For people; machines have the doors and their own command line.
+  if (const auto open = open_notice(node.identity(), options);
+      open && options.log_format == LogFormat::text) {
+    log.log(open->beyond_this_machine ? spdlog::level::warn : spdlog::level::info, "{}",
+            open->text);
+  }
   if (options.ready_fd && !notify_ready(*options.ready_fd)) {
     log.warn("--ready-fd {}: nobody could be told", *options.ready_fd);
   }

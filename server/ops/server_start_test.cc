@@ -50,6 +50,41 @@ TEST(Start, says_in_one_line_where_its_doors_are) {
   EXPECT_TRUE(line->ends_with("  state " + scratch.path() + "/state")) << *line;
 }
 
+TEST(Start, without_a_policy_says_once_to_whom_it_is_open) {
+  const ScratchDirectory scratch;
+  const std::string socket = "unix://" + scratch.path() + "/n.sock";
+  ServerProcess local({"--ephemeral", "--listen", "valkyrie://127.0.0.1:0", "--listen", socket});
+  const auto line = local.log.find("open to");
+  ASSERT_TRUE(line.has_value());
+  expect_part(*line, " info open to users of this machine (valkyrie://127.0.0.1:");
+  expect_part(*line, ", this user (" + socket + "): each may do everything; --security FILE");
+  local.signal(SIGTERM);
+  EXPECT_EQ(local.log.rest().find("open to"), std::string::npos);
+  EXPECT_EQ(local.out.rest().find("open to"), std::string::npos);
+}
+
+TEST(Start, warns_of_doors_that_are_open_beyond_this_machine) {
+  ServerProcess wide({"--ephemeral", "--insecure", "--listen", "valkyrie://0.0.0.0:0"});
+  const auto line = wide.log.find("open to");
+  ASSERT_TRUE(line.has_value());
+  expect_part(*line, " warn open to anybody (valkyrie://0.0.0.0:");
+}
+
+TEST(Start, with_a_policy_or_a_log_for_machines_says_nothing_of_that) {
+  const ScratchDirectory scratch;
+  std::ofstream(scratch.path() + "/policy") << "provider anybody none\n";
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--security", scratch.path() + "/policy"},
+        std::vector<std::string>{"-o", "json"}}) {
+    std::vector<std::string> arguments{"--ephemeral", "--listen", "valkyrie://127.0.0.1:0"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    ServerProcess process(arguments);
+    ASSERT_TRUE(process.out.next().has_value());
+    process.signal(SIGTERM);
+    EXPECT_EQ(process.log.rest().find("open to"), std::string::npos);
+  }
+}
+
 TEST(Start, describes_its_doors_to_scripts) {
   const RunningNode node({"--shards", "3"});
   EXPECT_TRUE(node.doors.starts_with("{") && node.doors.ends_with("}")) << node.doors;

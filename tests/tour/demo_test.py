@@ -62,6 +62,7 @@ class DemoTest(unittest.TestCase):
             r"p50 .* p99 .* p99\.9 ",
             r"#+ +[0-9.]+%",
             r"no process is left",
+            r"valkyrie security init-ca pki",
         ]
         at = 0
         for promise in promises:

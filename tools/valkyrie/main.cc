@@ -65,6 +65,7 @@ int run(int argc, char** argv) {
   add_runner(app, context);
   add_audit(app, context);
   add_ban(app, context);
+  add_security(app, context);
   add_doctor(app, context);
   add_version(app, context);
   add_completion(app, context);

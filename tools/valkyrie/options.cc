@@ -1,5 +1,6 @@
 #include "tools/valkyrie/options.h"
 
+#include <charconv>
 #include <fmt/format.h>
 #include <map>
 
@@ -57,6 +58,39 @@ CLI::Option* add_duration(CLI::App& command, const std::string& name, Duration& 
   return command
       .add_option_function<std::string>(
           name, [&value, name](const std::string& text) { value = duration_or_throw(name, text); },
+          help)
+      ->type_name("TIME");
+}
+
+namespace {
+
+// A hundred years: all that is made today is forgotten by then.
+constexpr int kLifetimeDaysMax = 36'500;
+
+std::chrono::seconds lifetime_or_throw(const std::string& text) {
+  if (!text.ends_with('d')) {
+    const Duration time = duration_or_throw("--lifetime", text);
+    if (time >= std::chrono::seconds(1)) {
+      return std::chrono::duration_cast<std::chrono::seconds>(time);
+    }
+  }
+  int days = 0;
+  const char* const unit = text.data() + text.size() - 1;
+  const auto [end, error] = std::from_chars(text.data(), unit, days);
+  if (error != std::errc() || end != unit || days < 1 || days > kLifetimeDaysMax) {
+    throw CLI::ValidationError(
+        "--lifetime",
+        fmt::format("write 12h, or whole days as 90d, at most {}d", kLifetimeDaysMax));
+  }
+  return std::chrono::days(days);
+}
+
+}  // namespace
+
+void add_lifetime(CLI::App& command, std::chrono::seconds& value, const std::string& help) {
+  command
+      .add_option_function<std::string>(
+          "--lifetime", [&value](const std::string& text) { value = lifetime_or_throw(text); },
           help)
       ->type_name("TIME");
 }

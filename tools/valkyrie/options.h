@@ -1,6 +1,7 @@
 // Options that several commands share, as CLI11 reads them.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,8 @@ void add_call_flags(CLI::App& command, CallFlags& flags, std::string_view deadli
 // Adds an option that takes a length of time with its unit, such as 200ms.
 CLI::Option* add_duration(CLI::App& command, const std::string& name, Duration& value,
                           const std::string& help);
+// Adds --lifetime, which takes days as 90d, or any other length of time.
+void add_lifetime(CLI::App& command, std::chrono::seconds& value, const std::string& help);
 // Adds an option that takes seconds with or without unit, such as 3, 0.7 or 500ms.
 void add_seconds(CLI::App& command, const std::string& name, Duration& value,
                  const std::string& help);
