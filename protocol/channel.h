@@ -77,6 +77,12 @@ class Channel {
   [[nodiscard]] virtual std::string subject() const = 0;
   // By what. REQUIRES: open()
   [[nodiscard]] virtual Proof proof() const = 0;
+  // Whether its secrecy rests on ML-KEM as well: who records what passes and breaks X25519 later
+  // reads nothing. REQUIRES: open()
+  [[nodiscard]] virtual bool hybrid() const = 0;
+  // Of a dialer that failed with other_suite: the channel to dial again with, over a new
+  // connection. Nullptr: it is not to be tried again.
+  [[nodiscard]] virtual std::unique_ptr<Channel> retry() const { return nullptr; }
 };
 
 // Makes the channels of a door. Any thread.

@@ -55,6 +55,8 @@ struct Channel::Opening {
   Entropy& entropy;
   std::optional<Handshake> handshake;
   std::optional<KemKeyPair> kem;  // A dialer's.
+  bool other_picked = false;      // The acceptor wants a dialer to begin with another suite,
+  bool again = false;             // which is what this dialer does.
 };
 
 Channel::Channel(const ChannelConfig& config)
@@ -64,11 +66,27 @@ Channel::Channel(const ChannelConfig& config)
   if (const auto sent = send_preamble(); !sent) failure_ = sent.error();
 }
 
-std::string Channel::subject() const { return "key:" + key_text(peer_); }
-
-// The dialer's preamble, which is the prologue, and its first message.
 Channel::~Channel() = default;
 
+std::string Channel::subject() const { return "key:" + key_text(peer_); }
+
+std::unique_ptr<protocol::Channel> Channel::retry() const {
+  if (opening_ == nullptr || !opening_->other_picked || opening_->again) return nullptr;
+  std::vector<Suite> suites = opening_->suites;
+  const auto is_picked = [this](Suite suite) { return suite == picked_; };
+  std::ranges::stable_partition(suites, is_picked);
+  auto next = std::make_unique<Channel>(
+      ChannelConfig{.role = opening_->role,
+                    .suites = suites,
+                    .key = opening_->key,
+                    .peer = opening_->peer,
+                    .psk = opening_->psk ? Bytes(opening_->psk->bytes()) : Bytes(),
+                    .entropy = opening_->entropy});
+  next->opening_->again = true;
+  return next;
+}
+
+// The dialer's preamble, which is the prologue, and its first message.
 std::expected<void, ChannelError> Channel::send_preamble() {
   output_.assign(kMagic.begin(), kMagic.end());
   output_.push_back(kVersion);
@@ -235,6 +253,7 @@ std::expected<void, ChannelError> Channel::take_pick(std::span<const std::byte> 
   if (preamble[3] != std::byte{1} || !offered) return std::unexpected(ChannelError::bad_preamble);
   if (*suite == picked_) return {};
   picked_ = *suite;
+  opening_->other_picked = true;
   return std::unexpected(ChannelError::other_suite);
 }
 

@@ -54,6 +54,9 @@ class Channel final : public protocol::Channel {
   [[nodiscard]] bool open() const override { return state_ == State::records; }
   [[nodiscard]] std::string subject() const override;
   [[nodiscard]] Proof proof() const override { return Proof::noise_key; }
+  [[nodiscard]] bool hybrid() const override { return is_hybrid(picked_); }
+  // The same offer with the acceptor's pick first. Once: a pick that changes again is forged.
+  [[nodiscard]] std::unique_ptr<protocol::Channel> retry() const override;
 
   // The suite spoken; after ChannelError::other_suite the one to begin with.
   [[nodiscard]] Suite picked() const { return picked_; }

@@ -266,9 +266,38 @@ TEST(NoiseChannel, the_acceptor_picks_its_best_and_the_dialer_begins_again_with_
   EXPECT_EQ(pair.to_acceptor(), ChannelError::other_suite);
   EXPECT_EQ(pair.to_dialer(), ChannelError::other_suite);
   EXPECT_EQ(pair.dialer_->picked(), Suite::xx_mlkem_aes_gcm);
-  Pair again({.dialer = {pair.dialer_->picked(), Suite::xx_chacha_poly}});
-  EXPECT_EQ(again.carry(), std::nullopt);
-  EXPECT_TRUE(again.acceptor_->open());
+  const auto again = pair.dialer_->retry();
+  ASSERT_NE(again, nullptr);
+  Pair second({.dialer = {Suite::xx_mlkem_aes_gcm, Suite::xx_chacha_poly}});
+  second.from_dialer() = again->take_output();
+  ASSERT_EQ(second.to_acceptor(), std::nullopt);
+  ASSERT_TRUE(again->receive(second.from_acceptor(), second.at_dialer_));
+  second.from_dialer() = again->take_output();
+  ASSERT_EQ(second.to_acceptor(), std::nullopt);
+  EXPECT_TRUE(again->open() && second.acceptor_->open());
+  EXPECT_TRUE(again->hybrid() && second.acceptor_->hybrid());
+}
+
+TEST(NoiseChannel, a_pick_that_changes_again_is_not_followed) {
+  const std::array order = {Suite::xx_chacha_poly, Suite::xx_aes_gcm};
+  Pair pair({.dialer = {order.begin(), order.end()}});
+  EXPECT_EQ(pair.dialer_->retry(), nullptr) << "nothing was picked yet";
+  std::vector<std::byte> pick(5, std::byte{1});
+  std::copy_n(pair.from_dialer().begin(), 2, pick.begin());
+  pick[4] = static_cast<std::byte>(Suite::xx_aes_gcm);
+  EXPECT_EQ(pair.dialer_->receive(pick, pair.at_dialer_).error(), ChannelError::other_suite);
+  const auto again = pair.dialer_->retry();
+  ASSERT_NE(again, nullptr);
+  pick[4] = static_cast<std::byte>(Suite::xx_chacha_poly);
+  EXPECT_EQ(again->receive(pick, pair.at_dialer_).error(), ChannelError::other_suite);
+  EXPECT_EQ(again->retry(), nullptr);
+}
+
+TEST(NoiseChannel, one_that_failed_otherwise_is_not_dialed_again) {
+  Pair pair({.dialer = {Suite::xx_aes_gcm}, .acceptor = {Suite::xx_mlkem_aes_gcm}});
+  EXPECT_EQ(pair.to_acceptor(), ChannelError::pq_required);
+  EXPECT_EQ(pair.to_dialer(), ChannelError::pq_required);
+  EXPECT_EQ(pair.dialer_->retry(), nullptr);
 }
 
 TEST(NoiseChannel, taking_the_hybrid_suite_out_of_an_offer_is_found_out) {

@@ -16,9 +16,13 @@ std::optional<PublicKey> public_key_of(std::string_view text) {
 
 bool read_key(std::string_view text, KeyPair& key) {
   SecretKey secret;
-  if (!read_hex_text(text, secret.bytes())) return false;
+  if (!read_secret(text, secret)) return false;
   key.set_secret(secret.bytes());
   return true;
+}
+
+bool read_secret(std::string_view text, SecretKey& secret) {
+  return read_hex_text(text, secret.bytes());
 }
 
 void make_key(Entropy& entropy, KeyPair& key) {

@@ -18,6 +18,8 @@ namespace valkyrie::protocol::noise {
 [[nodiscard]] std::optional<PublicKey> public_key_of(std::string_view text);
 // Reads a secret key into `key`, with its public half; false if the text is none.
 [[nodiscard]] bool read_key(std::string_view text, KeyPair& key);
+// Reads a secret that is no X25519 key, such as a provisioned psk; false if the text is none.
+[[nodiscard]] bool read_secret(std::string_view text, SecretKey& secret);
 // Makes a new key.
 void make_key(Entropy& entropy, KeyPair& key);
 

@@ -57,9 +57,8 @@ class Channel final : public protocol::Channel {
   [[nodiscard]] Proof proof() const override {
     return name_.empty() ? Proof::none : Proof::certificate;
   }
+  [[nodiscard]] bool hybrid() const override;
 
-  // Whether the key exchange was hybrid. REQUIRES: open()
-  [[nodiscard]] bool hybrid() const;
   // Whether it went on with an earlier session, without certificates. REQUIRES: open()
   [[nodiscard]] bool resumed() const;
   // Called by the library with a session that may be resumed.

@@ -29,6 +29,11 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Gauge::count)> k
     "above_ceiling",
     "slow_peers",
     "slow_streams",
+    "refused_unread",
+    "handshakes",
+    "handshakes_failed",
+    "unauthenticated",
+    "pq_refused",
     "bytes_critical",
     "bytes_system",
     "bytes_job",
@@ -89,6 +94,14 @@ void NodeGauges::store(std::uint32_t shard, const protocol::OutputMeter& meter) 
     set(shard, Gauge::wait_mean_ns_critical, i, waits.count == 0 ? 0 : waits.sum_ns / waits.count);
     set(shard, Gauge::wait_max_ns_critical, i, waits.max_ns);
   }
+}
+
+void NodeGauges::store(std::uint32_t shard, const DoorCounts& counts) {
+  set(shard, Gauge::refused_unread, counts.refused_unread);
+  set(shard, Gauge::handshakes, counts.handshakes);
+  set(shard, Gauge::handshakes_failed, counts.handshakes_failed);
+  set(shard, Gauge::unauthenticated, counts.unauthenticated);
+  set(shard, Gauge::pq_refused, counts.pq_refused);
 }
 
 std::uint64_t NodeGauges::read(std::uint32_t shard, Gauge gauge) const {

@@ -35,6 +35,11 @@ enum class Gauge : std::uint8_t {
   above_ceiling,
   slow_peers,
   slow_streams,
+  refused_unread,
+  handshakes,
+  handshakes_failed,
+  unauthenticated,
+  pq_refused,
   // By class: message bytes queued for peers,
   bytes_critical,
   bytes_system,
@@ -55,6 +60,16 @@ enum class Gauge : std::uint8_t {
   count,
 };
 
+// What the doors of a shard have seen since the start.
+struct DoorCounts {
+  std::uint64_t refused_unread = 0;     // Closed before a byte was read: banned, or too many.
+  std::uint64_t handshakes = 0;         // Channels that came to a hello,
+  std::uint64_t handshakes_failed = 0;  // and those that ended before they were open.
+  std::uint64_t unauthenticated = 0;    // Hellos of who may not come in.
+  std::uint64_t pq_refused = 0;         // Peers with a classical key exchange, where it has to be
+                                        // hybrid.
+};
+
 // Numbers of all shards. Each shard writes its own row, with relaxed stores; any thread reads.
 class NodeGauges {
  public:
@@ -66,6 +81,8 @@ class NodeGauges {
              const router::RouterCensus& census);
   // Copies what the sessions of a shard have sent by class. REQUIRES: the thread of the shard.
   void store(std::uint32_t shard, const protocol::OutputMeter& meter);
+  // Copies what its doors count. REQUIRES: the thread of the shard.
+  void store(std::uint32_t shard, const DoorCounts& counts);
   // One number of one shard.
   [[nodiscard]] std::uint64_t read(std::uint32_t shard, Gauge gauge) const;
   // Sums over the shards, of waits the longest, by name, for valkyrie.Node/Info and metrics.

@@ -116,14 +116,13 @@ std::expected<void, std::string> Node::open_doors() {
 
 // The key outlives the node's runs, as its clients have pinned it.
 std::expected<void, std::string> Node::open_noise() {
-  noise_ = std::make_unique<NoiseDoor>();
-  if (options_.state_directory.empty()) return {};
+  noise_ = std::make_unique<NoiseDoor>(options_.noise);
+  context_->noise = noise_.get();
+  if (options_.state_directory.empty()) return noise_->reload();
   const auto secret =
       keep_secret(options_.state_directory, "noise.key", [this] { return noise_->secret_key(); });
   if (!secret) return std::unexpected(secret.error());
-  bool valid = false;
-  noise_ = std::make_unique<NoiseDoor>(*secret, valid);
-  if (valid) return {};
+  if (noise_->take_key(*secret)) return noise_->reload();
   return std::unexpected(fmt::format(
       "{}/noise.key holds no key; move it away and the node makes another, which its clients must "
       "be told",
@@ -191,11 +190,16 @@ protocol::ChannelSource* Node::channels_of(const transport::Address& address) co
 }
 
 void Node::reload() {
-  if (tls_ == nullptr) return log_.info("reload: there is nothing to read again");
-  if (const auto loaded = tls_->reload(); !loaded) {
-    return log_.error("reload failed, all stays as it was: {}", loaded.error());
+  if (tls_ == nullptr && noise_ == nullptr) {
+    return log_.info("reload: there is nothing to read again");
   }
-  log_.info("reloaded: new connections see the TLS files as they are now");
+  if (tls_ != nullptr) tell_reload("TLS", tls_->reload());
+  if (noise_ != nullptr) tell_reload("Noise", noise_->reload());
+}
+
+void Node::tell_reload(std::string_view what, const std::expected<void, std::string>& loaded) {
+  if (!loaded) return log_.error("reload failed, all stays as it was: {}", loaded.error());
+  log_.info("reloaded: new connections see the {} files as they are now", what);
 }
 
 std::expected<void, std::string> Node::load_bans() {

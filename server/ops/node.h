@@ -44,8 +44,8 @@ class Node {
   // Who it is and where it can be reached.
   [[nodiscard]] const NodeIdentity& identity() const { return identity_; }
 
-  // Reads the files again that may have changed: of TLS. What is connected stays; the log says how
-  // it went, and what could not be read leaves all as it was.
+  // Reads the files again that may have changed: of TLS, of Noise. What is connected stays; the log
+  // says how it went, and what could not be read leaves all as it was.
   void reload();
   // Cuts every connection without a word to its peer. They are cut when this returns.
   void cut();
@@ -67,6 +67,7 @@ class Node {
   void close_audit(std::size_t cut);
   [[nodiscard]] std::expected<void, std::string> open_tls();
   [[nodiscard]] protocol::ChannelSource* channels_of(const transport::Address& address) const;
+  void tell_reload(std::string_view what, const std::expected<void, std::string>& loaded);
   [[nodiscard]] std::expected<void, std::string> load_bans();
   void open_jobs(const RandomSource& random);
   void save_bans();

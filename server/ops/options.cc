@@ -40,7 +40,7 @@ Examples:
 Output: one line on stdout when the node is ready, or with --print-doors one JSON object:
   {"node","version","pid","shards","state","ready_ms","doors":[{"url","protocols"}]}
 The log goes to stderr. TERM or INT drains: calls that run are finished, new ones refused; a second
-signal stops at once. HUP reads the files of tls.* again, for connections from then on.
+signal stops at once. HUP reads the files of tls.* and noise.* again, for connections from then on.
 
 Exit codes: 0 stopped in order, 1 could not start or was cut short, 2 wrong usage.)";
 
@@ -199,9 +199,10 @@ std::expected<void, EarlyExit> choose_doors(const Raw& raw, const Environment& e
     options.listen.push_back(std::move(*address));
   }
   const bool speaks_tls = std::ranges::any_of(options.listen, &transport::Address::tls);
-  if (auto fits = check_tls_settings(options.tls, speaks_tls); !fits) {
-    return std::unexpected(usage(fmt::format("--set: {}", fits.error())));
-  }
+  const bool speaks_noise = std::ranges::any_of(options.listen, &transport::Address::noise);
+  auto fits = check_tls_settings(options.tls, speaks_tls);
+  if (fits) fits = check_noise_settings(options.noise, speaks_noise);
+  if (!fits) return std::unexpected(usage(fmt::format("--set: {}", fits.error())));
   for (const auto& [url, ceiling] : options.qos->listener_ceilings) {
     const auto is_it = [&](const transport::Address& each) { return to_string(each) == url; };
     if (std::ranges::none_of(options.listen, is_it)) {
@@ -220,12 +221,16 @@ std::expected<void, std::string> apply_one(std::string_view path, std::string_vi
   constexpr std::string_view kAudit = "audit.";
   constexpr std::string_view kLimits = "limits.";
   constexpr std::string_view kTls = "tls.";
+  constexpr std::string_view kNoise = "noise.";
   if (path.starts_with(kQos)) return apply_qos_setting(path.substr(kQos.size()), value, qos);
   if (path.starts_with(kLimits)) {
     return apply_limit_setting(path.substr(kLimits.size()), value, options.limits);
   }
   if (path.starts_with(kTls)) {
     return apply_tls_setting(path.substr(kTls.size()), value, options.tls);
+  }
+  if (path.starts_with(kNoise)) {
+    return apply_noise_setting(path.substr(kNoise.size()), value, options.noise);
   }
   if (!path.starts_with(kAudit)) return apply_setting(path, value, rules);
   if (options.audit_directory.empty()) {

@@ -15,6 +15,7 @@
 #include "server/ops/audit_log.h"
 #include "server/ops/environment.h"
 #include "server/ops/limit_setting_text.h"
+#include "server/ops/noise_setting_text.h"
 #include "server/ops/qos_setting_text.h"
 #include "server/ops/tls_setting_text.h"
 #include "server/registry/service_settings.h"
@@ -57,6 +58,7 @@ struct ServerOptions {
   std::shared_ptr<const registry::ServiceRules> rules;                       // Never null.
   std::shared_ptr<const QosSettings> qos = std::make_shared<QosSettings>();  // Never null.
   TlsSettings tls;
+  NoiseSettings noise;
   std::optional<int> ready_fd;
   std::shared_ptr<transport::SkippedTime> skipped_time;  // For tests; null: none is.
   bool check = false;

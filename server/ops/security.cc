@@ -51,7 +51,7 @@ std::expected<policy::Provider, std::string> load_provider(const policy::Provide
 // protection and be none.
 std::expected<void, std::string> check_enforced(const policy::PolicyDraft& draft) {
   for (const policy::Role& role : draft.roles) {
-    if (role.limits != policy::RoleLimits()) {
+    if (role.limits != policy::RoleLimits{.require_pq = role.limits.require_pq}) {
       return std::unexpected(
           fmt::format("role \"{}\": the node does not enforce limits of roles", role.name));
     }

@@ -112,10 +112,15 @@ class Shard::Peer final : public transport::ConnectionHandler {
   // Gives a peer that may come in to the router; closes the session of another.
   bool let_in(Connection& connection, protocol::Instant now) {
     const policy::WallTime wall = wall_now();
-    auto admission = admit(*shard_.context_.security, connection, wall);
+    if (connection.channel() != nullptr) ++shard_.door_counts_.handshakes;
+    auto admission = admit(*shard_.context_.security, shard_.context_.noise, connection, wall);
     if (!admission) {
-      shard_.audit_refusal(log_key(connection), connection.peer_name(), admission.error());
-      connection.session().close(protocol::CloseCode::unauthenticated, admission.error());
+      const Refused& refused = admission.error();
+      if (refused.code == protocol::CloseCode::unauthenticated) {
+        ++shard_.door_counts_.unauthenticated;
+      }
+      shard_.audit_refusal(log_key(connection), connection.peer_name(), refused.why);
+      connection.session().close(refused.code, refused.why);
       return false;
     }
     door_place.settle();
@@ -297,6 +302,7 @@ void Shard::store_gauges() {
   gauges_due_ = reactor_.now() + kGaugesInterval;
   node_.store_gauges();
   context_.gauges.store(index_, meter_);
+  context_.gauges.store(index_, door_counts_);
 }
 
 void Shard::wake_at(protocol::Instant instant) {
@@ -317,7 +323,11 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
     audit_refusal(log_key(peer.connection()), peer.connection().peer_name(),
                   transport::to_string(reason));
   }
+  const protocol::Channel* channel = peer.connection().channel();
+  if (channel != nullptr && !channel->open() && peer.id() == 0) ++door_counts_.handshakes_failed;
+  count_pq_refusal(reason);
   count_end(peer, reason);
+  reactor_.at_end_of_turn(*this);
   log_close(peer.connection(), reason);
   const std::size_t place = peer.place_;
   std::swap(peers_[place], peers_.back());
@@ -353,6 +363,8 @@ void Shard::audit_refusal(const std::string& peer, std::string_view name, std::s
 // The connection is closed before a byte of it was read.
 void Shard::refuse(const std::string& prefix, policy::Admission admission) {
   const std::string_view word = policy::to_string(admission);
+  ++door_counts_.refused_unread;
+  reactor_.at_end_of_turn(*this);
   audit_refusal(prefix, prefix, word);
   const auto left_out = context_.closes.note(prefix, reactor_.now());
   if (left_out) {
@@ -375,6 +387,15 @@ void Shard::count_end(const Peer& peer, const CloseReason& reason) {
                                            .from = prefix,
                                            .decision = policy::AuditDecision::refused,
                                            .reason = time}));
+}
+
+// Of a door as its channel says it, of an identity as the session does.
+void Shard::count_pq_refusal(const CloseReason& reason) {
+  const bool of_channel =
+      reason.cause == CloseCause::channel && reason.channel == protocol::ChannelError::pq_required;
+  const bool of_session = reason.cause == CloseCause::session && reason.local &&
+                          reason.code == protocol::CloseCode::pq_required;
+  if (of_channel || of_session) ++door_counts_.pq_refused;
 }
 
 void Shard::log_close(const Connection& connection, const CloseReason& reason) {

@@ -17,6 +17,7 @@
 #include "server/node/node_shard.h"
 #include "server/ops/close_log.h"
 #include "server/ops/door_guard.h"
+#include "server/ops/noise_door.h"
 #include "server/ops/options.h"
 #include "server/ops/security.h"
 #include "server/policy/audit_sink.h"
@@ -43,6 +44,7 @@ struct ShardContext {
   CloseLog& refusals;                  // What of the ends before a hello goes into the audit log.
   policy::AuditSink* audit = nullptr;  // Null: there is no audit log.
   const Security* security = nullptr;  // Never null once there are shards.
+  const NoiseDoor* noise = nullptr;    // Null: no door speaks it.
   spdlog::logger& log;
   // A shard that drains has lost its last connection. Called on the shard's thread, once.
   std::function<void()> on_drained;
@@ -107,6 +109,7 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   void audit_refusal(const std::string& peer, std::string_view name, std::string_view reason);
   void refuse(const std::string& prefix, policy::Admission admission);
   void count_end(const Peer& peer, const transport::CloseReason& reason);
+  void count_pq_refusal(const transport::CloseReason& reason);
   void check_drained();
 
   const std::uint32_t index_;
@@ -120,6 +123,7 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   std::vector<std::unique_ptr<Peer>> peers_;  // Each knows its place.
   NodeShard node_;
   std::vector<std::unique_ptr<Door>> doors_;
+  DoorCounts door_counts_;
   protocol::Instant gauges_due_{};
   transport::Timer timer_ = transport::Timer::calling<&Shard::on_timer>(this);
   bool accept_paused_ = false;

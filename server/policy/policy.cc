@@ -96,6 +96,7 @@ void RoleLimits::tighten(const RoleLimits& other) {
   }
   keep_lower(calls_per_second, other.calls_per_second);
   keep_lower(in_flight_max, other.in_flight_max);
+  require_pq = require_pq || other.require_pq;
 }
 
 bool Binding::matches(const Identity& identity) const {
@@ -258,6 +259,7 @@ std::string Policy::explain(const Identity& identity, Action action, const Name&
   if (limits.qos_ceiling) text += fmt::format("qos ceiling: {}\n", to_string(*limits.qos_ceiling));
   if (limits.calls_per_second) text += fmt::format("rate: {}/s\n", *limits.calls_per_second);
   if (limits.in_flight_max) text += fmt::format("in flight: {}\n", *limits.in_flight_max);
+  if (limits.require_pq) text += "key exchange: post-quantum\n";
   return text + fmt::format("{}: {} {}: {}\n", decision.allowed ? "allowed" : "denied",
                             to_string(action), name_text(name), decision.reason());
 }

@@ -52,6 +52,7 @@ struct RoleLimits {
   std::optional<protocol::QosClass> qos_ceiling{};  // The most urgent class it may use.
   std::optional<std::uint32_t> calls_per_second{};  // Calls and messages that it begins.
   std::optional<std::uint32_t> in_flight_max{};     // Its calls without an answer yet.
+  bool require_pq = false;  // It comes in only by a hybrid key exchange, or inside one machine.
 
   // Makes each limit the stricter one of both.
   void tighten(const RoleLimits& other);

@@ -148,6 +148,11 @@ Read read_role_line(const Words& words, Role& role) {
   if (words[0] == "rate") {
     return set_limit(role.limits.calls_per_second, count_of(value, "/s"), words, "rate 100/s");
   }
+  if (words[0] == "require_pq") {
+    if (words.size() != 1) return wrong("write require_pq alone");
+    role.limits.require_pq = true;
+    return {};
+  }
   return set_limit(role.limits.in_flight_max, count_of(value, ""), words, "in_flight 64");
 }
 
@@ -174,13 +179,14 @@ Read read_binding(const Words& words, SecurityDraft& into) {
 }
 
 Read read_line(const Words& words, SecurityDraft& into) {
-  constexpr std::string_view kOfRoles[] = {"allow", "deny", "qos", "rate", "in_flight"};
+  constexpr std::string_view kOfRoles[] = {"allow", "deny",      "qos",
+                                           "rate",  "in_flight", "require_pq"};
   if (words[0] == "provider") return read_provider(words, into);
   if (words[0] == "role") return read_role(words, into);
   if (words[0] == "bind") return read_binding(words, into);
   if (std::ranges::find(kOfRoles, words[0]) == std::end(kOfRoles)) {
     return wrong("\"{}\": a line begins with provider, role, bind, or in a role with {}",
-                 printable(words[0]), "allow, deny, qos, rate, in_flight");
+                 printable(words[0]), "allow, deny, qos, rate, in_flight, require_pq");
   }
   if (into.policy.roles.empty()) return wrong("\"{}\" stands in no role", words[0]);
   return read_role_line(words, into.policy.roles.back());

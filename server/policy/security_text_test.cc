@@ -30,6 +30,7 @@ role deployer
   qos data
   rate 100/s
   in_flight 8
+  require_pq
 role all
   allow *
 bind unix subject uid:1000 all
@@ -45,7 +46,7 @@ bind any subject * deployer
   EXPECT_EQ(draft->providers[2].only_with->subjects, "key:*");
   ASSERT_EQ(draft->policy.roles.size(), 2U);
   EXPECT_EQ(draft->policy.roles[0].rules.size(), 3U);
-  EXPECT_EQ(draft->policy.roles[0].limits, (RoleLimits{protocol::QosClass::data, 100, 8}));
+  EXPECT_EQ(draft->policy.roles[0].limits, (RoleLimits{protocol::QosClass::data, 100, 8, true}));
   ASSERT_EQ(draft->policy.bindings.size(), 3U);
   EXPECT_EQ(draft->policy.bindings[1].text(), "token tenant acme* group devs");
   EXPECT_EQ(draft->policy.bindings[2].method, std::nullopt);
@@ -55,7 +56,7 @@ bind any subject * deployer
 TEST(SecurityText, fault_is_named_by_its_line_with_what_to_write) {
   EXPECT_EQ(error_of("\n\nroles x"),
             "line 3: \"roles\": a line begins with provider, role, bind, or in a role with allow, "
-            "deny, qos, rate, in_flight");
+            "deny, qos, rate, in_flight, require_pq");
   EXPECT_EQ(error_of("allow *"), "line 1: \"allow\" stands in no role");
   EXPECT_EQ(error_of("role"), "line 1: write role NAME");
   EXPECT_EQ(error_of("role a\nallow"), "line 2: write allow ACTION:PATTERN...");
@@ -64,6 +65,7 @@ TEST(SecurityText, fault_is_named_by_its_line_with_what_to_write) {
   EXPECT_EQ(error_of("role a\nqos urgent"), "line 2: write qos CLASS");
   EXPECT_EQ(error_of("role a\nrate 100"), "line 2: write rate 100/s");
   EXPECT_EQ(error_of("role a\nrate 0/s"), "line 2: write rate 100/s");
+  EXPECT_EQ(error_of("role a\nrequire_pq yes"), "line 2: write require_pq alone");
   EXPECT_EQ(error_of("role a\nin_flight 1\nin_flight 2"),
             "line 3: the role has \"in_flight\" twice");
   EXPECT_EQ(error_of("bind token ci r"),

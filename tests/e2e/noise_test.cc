@@ -125,5 +125,39 @@ TEST_F(Noise, a_file_without_a_key_is_refused_by_node_and_client) {
   EXPECT_TRUE(says(ran.err, "this is no key")) << ran.err;
 }
 
+TEST_F(Noise, a_client_dials_again_where_the_node_likes_another_cipher_better) {
+  RunningNode node({"--listen", "noise://127.0.0.1:0", "--set", "noise.cipher=chacha_poly",
+                    "--log-level", "debug"});
+  const Ran ran = at(noise_url(node.doors), {"ping", "--count", "1"});
+  EXPECT_EQ(ran.exit, 0) << ran.err;
+  EXPECT_TRUE(node.process.log.find("other_suite").has_value()) << "it began with AES-GCM";
+}
+
+TEST_F(Noise, a_client_shows_the_psk_that_its_node_asks_for) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.path() + "/psk";
+  std::ofstream(path) << std::string(64, '5') << '\n';
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  RunningNode node({"--listen", "noise://127.0.0.1:0", "--set", "noise.psk=" + path});
+  const std::string url = noise_url(node.doors);
+  const ProcessOptions knowing{.environment = {{"VALKYRIE_NOISE_PSK", path}}};
+  EXPECT_EQ(at(url, {"ping", "--count", "1"}, knowing).exit, 0);
+  EXPECT_NE(at(url, {"ping", "--count", "1"}).exit, 0);
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  const Ran open = at(url, {"ping", "--count", "1"}, knowing);
+  EXPECT_NE(open.exit, 0);
+  EXPECT_TRUE(says(open.err, "other users may read")) << open.err;
+}
+
+TEST_F(Noise, a_client_whose_key_is_on_no_list_is_told) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.path() + "/keys";
+  std::ofstream(path) << "# nobody yet\n";
+  RunningNode node({"--listen", "noise://127.0.0.1:0", "--set", "noise.keys=" + path});
+  const Ran ran = at(noise_url(node.doors), {"ping", "--count", "1"});
+  EXPECT_NE(ran.exit, 0);
+  EXPECT_TRUE(says(ran.err, "unauthenticated")) << ran.err;
+}
+
 }  // namespace
 }  // namespace valkyrie::tests

@@ -120,8 +120,11 @@ Result<std::unique_ptr<NoiseKey>> noise_key_for(const std::vector<Candidate>& ca
   if (!needed) return nullptr;
   auto key = std::make_unique<NoiseKey>();
   const std::string file = chosen(options.noise_key_file, "VALKYRIE_NOISE_KEY");
-  if (file.empty()) return key;
-  if (auto read = key->read(file); !read) return std::unexpected(std::move(read.error()));
+  const std::string psk = chosen(options.noise_psk_file, "VALKYRIE_NOISE_PSK");
+  Result<void> read;
+  if (!file.empty()) read = key->read(file);
+  if (read && !psk.empty()) read = key->read_psk(psk);
+  if (!read) return std::unexpected(std::move(read.error()));
   return key;
 }
 
@@ -142,12 +145,19 @@ Result<std::unique_ptr<protocol::tls::Dialer>> tls_dialer_for(
 class Dialer::Attempt final : private transport::ConnectHandler {
  public:
   Attempt(Dialer& dialer, const Candidate& candidate)
-      : dialer_(dialer),
-        candidate_(candidate),
-        connector_(dialer.core_.reactor(), *this,
-                   {.timeout = dialer.core_.options().connect_timeout}) {}
+      : dialer_(dialer), candidate_(candidate), connector_(make_connector()) {}
 
-  void start() { connector_.start(candidate_.address); }
+  void start() { connector_->start(candidate_.address); }
+
+  // Dials once more, with this channel, if the node asked for another suite than the first.
+  bool dial_again(std::unique_ptr<protocol::Channel> channel) {
+    if (channel == nullptr) return false;
+    retry_ = std::move(channel);
+    refused_ = std::move(link);  // It may be what is calling.
+    connector_ = make_connector();
+    start();
+    return true;
+  }
 
   void fail(std::string_view why) {
     failure = fmt::format("{} ({})", candidate_.url, why);
@@ -161,16 +171,26 @@ class Dialer::Attempt final : private transport::ConnectHandler {
 
  private:
   void on_connected(transport::Socket socket) override {
+    auto channel =
+        retry_ != nullptr ? std::move(retry_) : dialer_.core_.channel_to(candidate_.address);
     link = std::make_unique<Link>(dialer_.core_, dialer_.core_.new_link_number(), candidate_.url,
-                                  std::move(socket), dialer_.core_.channel_to(candidate_.address));
+                                  std::move(socket), std::move(channel));
     if (!link->start()) fail("out of descriptors or memory");
   }
 
   void on_connect_failed(const transport::TransportError& error) override { fail(word_of(error)); }
 
+  std::unique_ptr<transport::Connector> make_connector() {
+    const transport::ConnectOptions options{.timeout = dialer_.core_.options().connect_timeout};
+    transport::ConnectHandler& handler = *this;
+    return std::make_unique<transport::Connector>(dialer_.core_.reactor(), handler, options);
+  }
+
   Dialer& dialer_;
   const Candidate& candidate_;
-  transport::Connector connector_;
+  std::unique_ptr<transport::Connector> connector_;
+  std::unique_ptr<protocol::Channel> retry_;  // Of the second attempt, until it is connected.
+  std::unique_ptr<Link> refused_;             // The first one's.
 };
 
 Dialer::Dialer(Core& core, std::vector<Candidate> its_candidates)
@@ -232,7 +252,7 @@ void Dialer::on_attempt_failed() {
 bool Dialer::on_greeting_failed(Link& link, std::string_view why) {
   for (const auto& attempt : attempts_) {
     if (attempt->link.get() == &link && !attempt->failed) {
-      attempt->fail(why);
+      if (!attempt->dial_again(link.retry_channel())) attempt->fail(why);
       return true;
     }
   }

@@ -30,8 +30,8 @@ struct Candidate {
 [[nodiscard]] Result<std::vector<Candidate>> candidates(const Address& address);
 
 // The key for the addresses that are reached through Noise: of ClientOptions::noise_key_file, else
-// of the file that VALKYRIE_NOISE_KEY names, else a new one; nullptr if there is no such address.
-// The error is invalid_argument.
+// of the file that VALKYRIE_NOISE_KEY names, else a new one; with the psk that is said in the same
+// ways. nullptr if there is no such address. The error is invalid_argument.
 [[nodiscard]] Result<std::unique_ptr<NoiseKey>> noise_key_for(
     const std::vector<Candidate>& candidates, const ClientOptions& options);
 

@@ -28,6 +28,10 @@ class Link final : private transport::ConnectionHandler {
   [[nodiscard]] const protocol::Session& session() const { return connection_.session(); }
   // Of all links of the client, from 1.
   [[nodiscard]] std::uint64_t number() const { return number_; }
+  // The channel to dial again with, once, where the node asked for another suite; else nullptr.
+  [[nodiscard]] std::unique_ptr<protocol::Channel> retry_channel() const {
+    return connection_.channel() == nullptr ? nullptr : connection_.channel()->retry();
+  }
   // How long it has been ready, for the backoff.
   [[nodiscard]] protocol::Instant ready_at() const { return ready_at_; }
 

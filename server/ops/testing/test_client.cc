@@ -60,7 +60,8 @@ std::vector<std::byte> subject_entry(std::string_view subject) {
 }  // namespace
 
 TestClient::TestClient(transport::Reactor& reactor, std::string_view url,
-                       const protocol::SessionConfig& config)
+                       const protocol::SessionConfig& config,
+                       std::unique_ptr<protocol::Channel> channel)
     : reactor_(reactor) {
   Socket socket = dial(url);
   if (!socket) {
@@ -70,7 +71,8 @@ TestClient::TestClient(transport::Reactor& reactor, std::string_view url,
   transport::tune_stream(socket.fd(), {});
   transport::ConnectionHandler& handler = *this;
   connection_ = std::make_unique<transport::Connection>(
-      reactor_, std::move(socket), protocol::Role::dialer, config, pool_, handler);
+      reactor_, std::move(socket), protocol::Role::dialer, config, pool_, handler,
+      transport::ConnectionOptions{}, nullptr, std::move(channel));
   if (!connection_->start()) closed_ = transport::CloseReason{};
 }
 

@@ -37,9 +37,10 @@ void send_bytes(const transport::Socket& socket, std::string_view bytes);
 // One session with a node. What comes is handled inside turn_until() and the functions that wait.
 class TestClient final : private transport::ConnectionHandler {
  public:
-  // Dials at once.
+  // Dials at once; what is said goes through `channel`, if there is one.
   TestClient(transport::Reactor& reactor, std::string_view url,
-             const protocol::SessionConfig& config = {});
+             const protocol::SessionConfig& config = {},
+             std::unique_ptr<protocol::Channel> channel = nullptr);
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
 

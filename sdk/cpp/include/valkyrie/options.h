@@ -120,6 +120,9 @@ struct ClientOptions {
   // its user alone: by its public half nodes know the client. Empty: the file that
   // VALKYRIE_NOISE_KEY names, else a new key for this client.
   std::string noise_key_file{};
+  // File with the secret that such a node asks for beside the key, written like it and as closed to
+  // others. Empty: the file that VALKYRIE_NOISE_PSK names, else none.
+  std::string noise_psk_file{};
   // For tls:// addresses, files in PEM form. Empty: the files that VALKYRIE_TLS_CA,
   // VALKYRIE_TLS_CRL, VALKYRIE_TLS_CERTIFICATE and VALKYRIE_TLS_KEY name, else none.
   std::string tls_ca_file{};           // Whose nodes are believed; none: as this system has it.
