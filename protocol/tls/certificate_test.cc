@@ -201,5 +201,31 @@ TEST(TlsConfig, every_cut_of_a_file_is_an_error_or_changes_nothing) {
   }
 }
 
+// A wish for a certificate with so many bytes of names.
+Wish with_names(Wish wish, std::size_t bytes) {
+  constexpr std::string_view kName = "one.of.many.names.example";
+  wish.names = "URI:spiffe://valkyrie.test/client,DNS:localhost";
+  for (std::size_t size = 0; size < bytes; size += kName.size() + 2) {
+    wish.names += ",DNS:" + std::string(kName);
+  }
+  return wish;
+}
+
+// Before a peer is known it shall not make the other side keep much.
+TEST(TlsCertificate, that_needs_a_message_over_16_kib_is_refused_by_either_side) {
+  for (const bool acceptor_looks : {true, false}) {
+    for (const std::size_t bytes : {std::size_t{15} << 10, std::size_t{16} << 10}) {
+      World world;
+      const Wish wish = with_names(acceptor_looks ? client_wish() : node_wish(), bytes);
+      (acceptor_looks ? world.client.own : world.node.own) = world.authority.issue(wish);
+      Pair pair = world.dial();
+      pair.carry();
+      const auto error = (acceptor_looks ? pair.acceptor : pair.dialer).error;
+      EXPECT_EQ(error.value_or(ChannelError::none),
+                bytes < (16 << 10) ? ChannelError::none : ChannelError::bad_length);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace valkyrie::protocol::tls

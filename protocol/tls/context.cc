@@ -20,6 +20,10 @@ constexpr std::uint32_t kTicketSeconds = 2 * 60 * 60;
 
 constexpr std::array<std::uint16_t, 2> kGroups = {SSL_GROUP_X25519_MLKEM768, SSL_GROUP_X25519};
 
+// Bytes of a handshake message, and so of a peer's certificates: all that a side keeps for a peer
+// that it does not know yet, beside what BoringSSL needs.
+constexpr std::size_t kMessageBytesMax = std::size_t{16} << 10;
+
 // Of peers' certificates and of our own.
 constexpr std::array<std::uint16_t, 7> kSignatures = {
     SSL_SIGN_ED25519,
@@ -80,6 +84,7 @@ Context::Context(bool acceptor, UnixClock clock, bool require_pq)
   // The acceptor's order of the groups counts: hybrid wherever both know it.
   SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_psk_dhe_timeout(ssl, kTicketSeconds);
+  SSL_CTX_set_max_cert_list(ssl, kMessageBytesMax);
 }
 
 std::expected<std::shared_ptr<const Context>, std::string> Context::make(

@@ -20,12 +20,30 @@ bool is_plain(std::string_view name) {
          name.back() != ' ';
 }
 
-// "spiffe://", a trust domain and a path, and nothing that a URI may have beside them.
+constexpr std::string_view kDomainCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-._";
+constexpr std::string_view kPathCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+
+bool has_only(std::string_view text, std::string_view characters) {
+  return text.find_first_not_of(characters) == text.npos;
+}
+
+// "spiffe://", a trust domain and a path of segments, as the SPIFFE-ID standard has them: none is
+// empty or means another, so what begins alike is alike.
 bool is_spiffe_id(std::string_view uri) {
   if (!is_plain(uri) || !uri.starts_with(kSpiffe)) return false;
-  const std::string_view rest = uri.substr(kSpiffe.size());
-  return !rest.empty() && rest.front() != '/' && rest.back() != '/' &&
-         rest.find_first_of(" ?#@:%") == std::string_view::npos;
+  std::string_view rest = uri.substr(kSpiffe.size());
+  const std::size_t domain_bytes = rest.find('/');
+  if (domain_bytes == 0 || domain_bytes == rest.npos) return false;
+  if (!has_only(rest.substr(0, domain_bytes), kDomainCharacters)) return false;
+  rest.remove_prefix(domain_bytes);
+  while (!rest.empty()) {
+    const std::string_view segment = rest.substr(1, rest.find('/', 1) - 1);
+    if (segment.empty() || segment == "." || segment == "..") return false;
+    if (!has_only(segment, kPathCharacters)) return false;
+    rest.remove_prefix(segment.size() + 1);
+  }
+  return true;
 }
 
 std::string_view text_of(const ASN1_STRING* string) {

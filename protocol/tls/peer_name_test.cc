@@ -34,7 +34,11 @@ TEST(TlsPeerName, two_spiffe_ids_or_a_bad_one_are_nobodys) {
         "URI:spiffe:///x,DNS:a.example", "URI:spiffe://a.example/,DNS:a.example",
         "URI:spiffe://a.example/x?y,DNS:a.example", "URI:spiffe://a.example/x#y",
         "URI:spiffe://user@a.example/x", "URI:spiffe://a.example:1/x", "URI:spiffe://a.example/%41",
-        "URI:spiffe://a.example/x y"}) {
+        "URI:spiffe://a.example/x y", "URI:spiffe://a.example",
+        // Whoever compares beginnings would take these for what is elsewhere.
+        "URI:spiffe://a.example/x/../y", "URI:spiffe://a.example/./x", "URI:spiffe://a.example/..",
+        "URI:spiffe://a.example/x//y", "URI:spiffe://A.example/x", "URI:spiffe://a.example/*",
+        "URI:spiffe://a.example/x\\y"}) {
     EXPECT_EQ(name_of("common", names), "nobody") << names;
   }
 }
