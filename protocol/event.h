@@ -40,6 +40,9 @@ enum class EventType : std::uint8_t {
                   // worth another try.
   goaway,         // The peer drains: code, drain_ms. Open nothing new; END call streams.
   pong,           // cookie is the token of ping().
+  auth,           // The dialer shows a credential, which is the payload. Answer it with
+                  // send_auth_ok(), or close() as unauthenticated.
+  auth_ok,        // The acceptor has taken a credential: seconds_left.
   closed,         // The session is over: code, local, metadata. The last event of all.
 };
 
@@ -57,11 +60,12 @@ struct Event {
   Outcome outcome = Outcome::not_executed;  // Of request_failed and reset.
   std::uint32_t stream = 0;
   std::uint32_t correlation = 0;
-  std::uint32_t cost = 0;      // Bytes to give back with Session::consume() once dealt with.
-  std::uint32_t to_come = 0;   // Of data with more: at least so many bytes of payload follow.
-  std::uint32_t drain_ms = 0;  // Of goaway: the peer's patience.
-  std::uint64_t user = 0;      // What open_stream() or set_user() attached to the stream.
-  std::uint64_t cookie = 0;    // What send_*() or set_cookie() attached to the request or message.
+  std::uint32_t cost = 0;          // Bytes to give back with Session::consume() once dealt with.
+  std::uint32_t to_come = 0;       // Of data with more: at least so many bytes of payload follow.
+  std::uint32_t drain_ms = 0;      // Of goaway: the peer's patience.
+  std::uint32_t seconds_left = 0;  // Of auth_ok: how long it holds; AuthOkBody::kNoEnd: for good.
+  std::uint64_t user = 0;          // What open_stream() or set_user() attached to the stream.
+  std::uint64_t cookie = 0;  // What send_*() or set_cookie() attached to the request or message.
   MetadataView metadata{};
   std::span<const std::byte> payload{};
 };

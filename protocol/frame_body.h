@@ -132,6 +132,8 @@ struct StreamLimitBody {
 // AUTH_OK: how long the renewed credential holds.
 struct AuthOkBody {
   static constexpr std::size_t kBytes = 4;
+  // Of a credential without end.
+  static constexpr std::uint32_t kNoEnd = 0xFFFFFFFF;
   std::uint32_t seconds_left = 0;
 
   // Writes the body.

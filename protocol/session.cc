@@ -132,6 +132,10 @@ void Session::reset(std::uint32_t stream, CloseCode code, std::string_view text)
 void Session::cancel(std::uint32_t stream, std::uint32_t correlation) {
   core_->cancel(stream, correlation);
 }
+std::expected<void, SendError> Session::send_auth(std::span<const std::byte> credential) {
+  return core_->send_auth(credential);
+}
+void Session::send_auth_ok(std::uint32_t seconds_left) { core_->send_auth_ok(seconds_left); }
 void Session::ping(std::uint64_t token) { core_->ping(token); }
 void Session::consume(std::uint32_t stream, std::uint32_t bytes) { core_->consume(stream, bytes); }
 void Session::drain(Duration grace, Instant now) { core_->drain(grace, now); }

@@ -163,6 +163,12 @@ class Session {
   // not every byte has left fails at once, not executed. Idempotent; ignored if it is over. A
   // published message whose first byte has left cannot be given up: nothing happens.
   void cancel(std::uint32_t stream, std::uint32_t correlation);
+  // Shows the acceptor a new credential, 1 to 8,192 bytes; auth_ok follows, or the session ends.
+  // REQUIRES: this is the dialer. Errors: not_ready, closed, too_large.
+  std::expected<void, SendError> send_auth(std::span<const std::byte> credential);
+  // Says that a credential, of an auth event or of the hello, holds for so many seconds;
+  // AuthOkBody::kNoEnd: it has no end. REQUIRES: this is the acceptor, and it is ready.
+  void send_auth_ok(std::uint32_t seconds_left);
   // Sends PING; EventType::pong brings the token back.
   void ping(std::uint64_t token);
 

@@ -4,7 +4,7 @@
 //   session_messages.cc  message frames: fragments, requests, responses, data
 //   session_publish.cc   publish/subscribe: what it sends, answers and turns down
 //   session_control.cc   STREAM_OPEN, END, RESET, CANCEL, CREDIT, STREAM_LIMIT, PING, GOAWAY
-//   session_hello.cc     HELLO and HELLO_ACK
+//   session_hello.cc     HELLO and HELLO_ACK, AUTH and AUTH_OK
 //   session_send.cc      what the owner sends; messages that wait for credit
 //   session_end.cc       the ends of requests, streams and the session, as events
 //   session_windows.cc   windows that grow to what the path holds
@@ -64,6 +64,8 @@ class SessionCore {
   std::expected<void, SendError> send_end(std::uint32_t id, std::span<const std::byte> metadata);
   [[gnu::noinline]] void reset(std::uint32_t id, CloseCode code, std::string_view text);
   void cancel(std::uint32_t id, std::uint32_t correlation);
+  std::expected<void, SendError> send_auth(std::span<const std::byte> credential);
+  void send_auth_ok(std::uint32_t seconds_left);
   void ping(std::uint64_t token);
   void consume(std::uint32_t id, std::uint32_t bytes);
   void drain(Duration grace, Instant now);
@@ -186,6 +188,8 @@ class SessionCore {
   void send_hello();
   bool on_hello(const FrameHeader& header, Body body);
   bool on_hello_ack(const FrameHeader& header, Body body);
+  bool on_auth(Body body);
+  bool on_auth_ok(Body body);
   void take_options(const HelloOptions& options);
   bool become_ready();
 
@@ -329,6 +333,7 @@ class SessionCore {
   CloseCode close_code_ = CloseCode::none;
   bool close_local_ = false;
   bool close_reported_ = false;
+  std::uint32_t credentials_shown_ = 0;    // By a dialer, and not answered by AUTH_OK.
   std::vector<std::byte> final_metadata_;  // Of the GOAWAY, for the closed event.
   // Time.
   Instant started_at_;

@@ -1,10 +1,11 @@
-// HELLO and HELLO_ACK: docs/spec/session.md, "Hello".
+// HELLO, HELLO_ACK, AUTH and AUTH_OK: docs/spec/session.md, "Hello".
 #include <algorithm>
 #include <array>
 #include <chrono>
 
 #include "protocol/assert.h"
 #include "protocol/hello.h"
+#include "protocol/properties.h"
 #include "protocol/session_core.h"
 
 namespace valkyrie::protocol {
@@ -50,6 +51,7 @@ SessionCore::SessionCore(Role its_role, SharedSessionConfig its_config, BufferPo
 void SessionCore::send_hello() {
   Hello hello{.options = options_of(config)};
   hello.options.token = std::as_bytes(std::span(config.token));
+  credentials_shown_ = config.token.empty() ? 0 : 1;
   std::array<std::byte, kHelloBytes> body;  // Not initialised: it is mostly room for a token.
   const auto size = encode_hello(hello, config.grease ? Grease::yes : Grease::no, body);
   VALKYRIE_ASSERT(size.has_value());
@@ -83,6 +85,44 @@ bool SessionCore::on_hello_ack(const FrameHeader&, Body body) {
   peer.qos_ceiling = ack->options.qos_ceiling;
   peer.keepalive_interval = std::chrono::milliseconds(ack->options.keepalive_interval_ms);
   return become_ready();
+}
+
+std::expected<void, SendError> SessionCore::send_auth(std::span<const std::byte> credential) {
+  VALKYRIE_ASSERT(role == Role::dialer);
+  if (state == State::hello) return std::unexpected(SendError::not_ready);
+  if (state == State::closed) return std::unexpected(SendError::closed);
+  if (credential.empty() || credential.size() > properties(FrameType::auth).payload_max) {
+    return std::unexpected(SendError::too_large);
+  }
+  ++credentials_shown_;
+  push_control(FrameType::auth, 0, 0, {}, credential);
+  return {};
+}
+
+void SessionCore::send_auth_ok(std::uint32_t seconds_left) {
+  VALKYRIE_ASSERT(role == Role::acceptor);
+  if (state != State::open) return;
+  std::array<std::byte, AuthOkBody::kBytes> body;
+  AuthOkBody{seconds_left}.encode(body);
+  push_control(FrameType::auth_ok, 0, 0, {}, body);
+}
+
+bool SessionCore::on_auth(Body body) {
+  peer.token.assign(reinterpret_cast<const char*>(body.data()), body.size());
+  event_ = {};
+  event_.type = EventType::auth;
+  event_.payload = body;
+  return true;
+}
+
+// One for each credential shown is expected, that of HELLO included.
+bool SessionCore::on_auth_ok(Body body) {
+  if (credentials_shown_ == 0) return fail(CloseCode::protocol_violation, "auth_ok to no auth");
+  --credentials_shown_;
+  event_ = {};
+  event_.type = EventType::auth_ok;
+  event_.seconds_left = AuthOkBody::decode(body.first<AuthOkBody::kBytes>()).seconds_left;
+  return true;
 }
 
 void SessionCore::take_options(const HelloOptions& options) {

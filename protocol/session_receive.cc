@@ -238,9 +238,11 @@ bool SessionCore::dispatch_connection(const FrameHeader& header, Body body) {
     case FrameType::stream_limit:
       return on_stream_limit(body);
     case FrameType::auth:
-      return fail(CloseCode::unauthenticated, "this node takes no tokens");
+      return on_auth(body);
+    case FrameType::auth_ok:
+      return on_auth_ok(body);
     default:
-      // A second HELLO or HELLO_ACK, an AUTH_OK to no AUTH.
+      // A second HELLO or HELLO_ACK.
       return fail(CloseCode::protocol_violation, to_string(header.type));
   }
 }

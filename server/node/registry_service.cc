@@ -45,7 +45,7 @@ void RegistryService::on_request(router::LocalCall call, const router::LocalRequ
   if (!body) {
     return call.fail(StatusCode::invalid_argument, bad_body(body.error()), Outcome::not_executed);
   }
-  if (const auto denial = denial_of_watch(request.caller.grants.get(), body->prefix)) {
+  if (const auto denial = denial_of_watch(request.caller.gate.get(), body->prefix, now)) {
     return call.fail(StatusCode::permission_denied, *denial, Outcome::not_executed);
   }
   call.respond(messages::encode(catalog_.list(body->prefix, now)));
@@ -53,14 +53,14 @@ void RegistryService::on_request(router::LocalCall call, const router::LocalRequ
 
 void RegistryService::on_stream(router::LocalStream stream, const router::LocalOpen& open,
                                 protocol::Instant /*now*/) {
-  if (open.method != kRegister) return watches_.open(stream, open.caller.grants);
+  if (open.method != kRegister) return watches_.open(stream, open.caller.gate);
   registrars_[stream.id()] = {.stream = stream,
                               .from = {.stream = stream.id(),
                                        .shard = open.caller.shard,
                                        .connection = open.caller.connection,
                                        .peer = std::string(open.caller.address)},
                               .who = std::string(policy::subject_of_value(open.caller.identity)),
-                              .grants = open.caller.grants,
+                              .gate = open.caller.gate,
                               .over = false};
 }
 
@@ -85,10 +85,11 @@ void RegistryService::on_message(router::LocalStream stream, const router::Local
 
 void RegistryService::add(Registrar& registrar, const messages::RegisterRequest& request,
                           protocol::Instant now) {
-  const auto denial =
-      policy::denial_of(registrar.grants.get(), policy::Action::serve, {.name = request.service});
-  auto added = denial ? std::unexpected(registry::Refusal{StatusCode::permission_denied, *denial})
-                      : catalog_.add(request, registrar.from, random_(), now);
+  if (const auto denial = policy::denial_of(registrar.gate.get(), policy::Action::serve,
+                                            {.name = request.service}, {.now = now})) {
+    return refuse(registrar, {StatusCode::permission_denied, *denial}, now);
+  }
+  auto added = catalog_.add(request, registrar.from, random_(), now);
   if (!added) {
     static_cast<void>(audit(registrar, request, request.instance, added.error().text));
     return refuse(registrar, added.error(), now);

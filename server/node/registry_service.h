@@ -54,7 +54,7 @@ class RegistryService final : public router::LocalService, private router::Route
     router::LocalStream stream;
     registry::Registrant from;
     std::string who{};  // Its identity's subject.
-    std::shared_ptr<const policy::Grants> grants{};
+    std::shared_ptr<policy::Gate> gate{};
     bool over = false;  // Ended: what still comes is dropped.
   };
   // A RegisterReply that waits until every shard knows the route.

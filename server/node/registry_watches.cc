@@ -9,17 +9,17 @@ namespace valkyrie::server {
 using messages::WatchEvent;
 using protocol::StatusCode;
 
-std::optional<std::string> denial_of_watch(const policy::Grants* grants, std::string_view prefix) {
+std::optional<std::string> denial_of_watch(policy::Gate* gate, std::string_view prefix,
+                                           protocol::Instant now) {
   const std::string all = std::string(prefix) + '*';
-  return policy::denial_of(grants, policy::Action::watch, {.name = all});
+  return policy::denial_of(gate, policy::Action::watch, {.name = all}, {.now = now});
 }
 
-void RegistryWatches::open(router::LocalStream stream,
-                           std::shared_ptr<const policy::Grants> grants) {
+void RegistryWatches::open(router::LocalStream stream, std::shared_ptr<policy::Gate> gate) {
   const bool too_many = watchers_.size() >= kWatchesMax;
   Watcher& watcher = watchers_[stream.id()];
   watcher.stream = stream;
-  watcher.grants = std::move(grants);
+  watcher.gate = std::move(gate);
   if (too_many) refuse(watcher, StatusCode::resource_exhausted, "too many watch this node");
 }
 
@@ -38,7 +38,7 @@ void RegistryWatches::on_message(router::LocalStream stream, std::span<const std
   if (watcher.started) {
     return refuse(watcher, StatusCode::invalid_argument, "a watch has one request");
   }
-  if (const auto denial = denial_of_watch(watcher.grants.get(), request->prefix)) {
+  if (const auto denial = denial_of_watch(watcher.gate.get(), request->prefix, now)) {
     return refuse(watcher, StatusCode::permission_denied, *denial);
   }
   watcher.started = true;

@@ -24,8 +24,9 @@ inline constexpr std::size_t kWatchesMax = 4096;
 inline constexpr std::size_t kWatchBacklogMax = 1024;
 
 // Why a caller may not see all services whose names begin with a prefix; nullopt if it may.
-[[nodiscard]] std::optional<std::string> denial_of_watch(const policy::Grants* grants,
-                                                         std::string_view prefix);
+[[nodiscard]] std::optional<std::string> denial_of_watch(policy::Gate* gate,
+                                                         std::string_view prefix,
+                                                         protocol::Instant now);
 
 // All Watch streams. On shard 0, as the registry.
 class RegistryWatches {
@@ -34,7 +35,7 @@ class RegistryWatches {
   explicit RegistryWatches(const registry::Catalog& catalog) : catalog_(catalog) {}
 
   // A stream was opened; its request follows.
-  void open(router::LocalStream stream, std::shared_ptr<const policy::Grants> grants);
+  void open(router::LocalStream stream, std::shared_ptr<policy::Gate> gate);
   // True for a stream that was opened here and is not closed.
   [[nodiscard]] bool knows(std::uint64_t stream) const { return watchers_.contains(stream); }
   // The request of a stream; a second one is an error.
@@ -55,7 +56,7 @@ class RegistryWatches {
  private:
   struct Watcher {
     router::LocalStream stream;
-    std::shared_ptr<const policy::Grants> grants;
+    std::shared_ptr<policy::Gate> gate;
     std::string prefix;
     std::deque<std::string> waiting;  // Encoded, in order.
     std::size_t changes = 0;          // Of those.

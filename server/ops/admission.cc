@@ -6,6 +6,7 @@
 #include "transport/address.h"
 
 namespace valkyrie::server {
+
 namespace {
 
 // Whether what the peer says never leaves this machine.
@@ -56,27 +57,26 @@ policy::Identity channel_identity(const transport::Connection& connection) {
           .subject = fmt::format("uid:{}", credentials->uid)};
 }
 
-std::expected<Admission, Refused> admit(const Security& security, const NoiseDoor* noise,
-                                        transport::Connection& connection, policy::WallTime now) {
+std::expected<AdmittedPeer, Refused> admit(const Security& security, const NoiseDoor* noise,
+                                           transport::Connection& connection,
+                                           policy::WallTime now) {
   policy::Shown shown{.channel = channel_identity(connection),
                       .confidential = is_confidential(connection),
                       .credential = connection.session().peer().token};
   if (auto named = name_key(shown.channel, noise); !named) return std::unexpected(named.error());
   auto authenticated = security.providers.authenticate(shown, now);
   if (!authenticated) return std::unexpected(Refused{.why = authenticated.error().text()});
-  Admission admission{.identity = policy::identity_value(authenticated->identity),
-                      .valid_until = authenticated->valid_until};
-  if (!security.policy.is_open()) {
-    admission.grants =
-        std::make_shared<const policy::Grants>(security.policy.grants_of(authenticated->identity));
-    if (admission.grants->limits().require_pq && !is_post_quantum(connection)) {
-      return std::unexpected(
-          Refused{.code = protocol::CloseCode::pq_required,
-                  .why = fmt::format("a role of {} requires a post-quantum key exchange",
-                                     policy::describe(authenticated->identity))});
-    }
+  AdmittedPeer admitted{.identity = std::move(authenticated->identity),
+                        .grants = {},
+                        .valid_until = authenticated->valid_until};
+  admitted.grants = security.policy.grants_of(admitted.identity);
+  if (admitted.grants.limits().require_pq && !is_post_quantum(connection)) {
+    return std::unexpected(
+        Refused{.code = protocol::CloseCode::pq_required,
+                .why = fmt::format("a role of {} requires a post-quantum key exchange",
+                                   policy::describe(admitted.identity))});
   }
-  return admission;
+  return admitted;
 }
 
 }  // namespace valkyrie::server

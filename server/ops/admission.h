@@ -2,7 +2,6 @@
 #pragma once
 
 #include <expected>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -15,9 +14,9 @@
 namespace valkyrie::server {
 
 // A peer that may come in.
-struct Admission {
-  std::string identity{};  // Value of IDENTITY.
-  std::shared_ptr<const policy::Grants> grants{};
+struct AdmittedPeer {
+  policy::Identity identity{};
+  policy::Grants grants{};
   std::optional<policy::WallTime> valid_until{};  // Its session ends then.
 };
 
@@ -31,11 +30,12 @@ struct Refused {
 [[nodiscard]] policy::Identity channel_identity(const transport::Connection& connection);
 
 // Asks `noise`, where a door speaks it, for the name of a peer with a Noise key, then the providers
-// about the peer and the token in its hello. Errors: unauthenticated, and pq_required where one of
-// its roles requires what its channel is not. REQUIRES: the connection has said hello
-[[nodiscard]] std::expected<Admission, Refused> admit(const Security& security,
-                                                      const NoiseDoor* noise,
-                                                      transport::Connection& connection,
-                                                      policy::WallTime now);
+// about the peer and the credential that it has shown last. Errors: unauthenticated, and
+// pq_required where one of its roles requires what its channel is not. REQUIRES: the connection has
+// said hello
+[[nodiscard]] std::expected<AdmittedPeer, Refused> admit(const Security& security,
+                                                         const NoiseDoor* noise,
+                                                         transport::Connection& connection,
+                                                         policy::WallTime now);
 
 }  // namespace valkyrie::server

@@ -57,7 +57,7 @@ class DoorPlace {
   DoorPlace(const DoorPlace&) = delete;
   DoorPlace& operator=(const DoorPlace&) = delete;
 
-  // The connection is half open no more. Idempotent.
+  // The peer was let in: the connection is half open no more. Idempotent.
   void settle() {
     if (!std::exchange(settled_, true)) guard_.settled(prefix_);
   }

@@ -54,7 +54,7 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   auto security = load_security(options.security_file);
   if (!security) return std::unexpected(std::move(security.error()));
   node->security_ = *std::move(security);
-  node->context_->security = node->security_.get();
+  node->context_->security = node->security_;
   if (auto opened = node->open_audit(); !opened) return std::unexpected(opened.error());
   if (auto loaded = node->load_bans(); !loaded) return std::unexpected(loaded.error());
   node->open_jobs(random);
@@ -86,6 +86,7 @@ Node::Node(const ServerOptions& options, NodeState state, spdlog::logger& log)
                                                   .closes = closes_,
                                                   .guard = guard_,
                                                   .refusals = refusals_,
+                                                  .usages = usages_,
                                                   .log = log,
                                                   .on_drained = [this] { on_shard_drained(); }});
 }
@@ -189,12 +190,36 @@ protocol::ChannelSource* Node::channels_of(const transport::Address& address) co
   return address.tls ? tls_.get() : nullptr;
 }
 
+// Each file by itself: one that is faulty keeps only its own old content.
 void Node::reload() {
-  if (tls_ == nullptr && noise_ == nullptr) {
-    return log_.info("reload: there is nothing to read again");
-  }
+  if (!options_.security_file.empty()) reload_security();
   if (tls_ != nullptr) tell_reload("TLS", tls_->reload());
   if (noise_ != nullptr) tell_reload("Noise", noise_->reload());
+  if (options_.security_file.empty() && tls_ == nullptr && noise_ == nullptr) {
+    log_.info("reload: there is nothing to read again");
+  }
+}
+
+void Node::reload_security() {
+  auto security = load_security(options_.security_file);
+  if (!security) {
+    log_.error("reload failed, the policy stays as it was: {}", security.error());
+    return audit_reload(security.error());
+  }
+  security_ = *std::move(security);
+  on_each_shard([this](Shard& shard) { shard.set_security(security_); });
+  log_.info("reloaded: everyone is held to {} as it is now", options_.security_file);
+  audit_reload({});
+}
+
+// Whose policy it is has to know; it is in force either way.
+void Node::audit_reload(std::string_view fault) {
+  if (audit_ == nullptr) return;
+  static_cast<void>(audit_->write(
+      {.action = "policy.reload",
+       .what = options_.security_file,
+       .decision = fault.empty() ? policy::AuditDecision::done : policy::AuditDecision::refused,
+       .reason = fault}));
 }
 
 void Node::tell_reload(std::string_view what, const std::expected<void, std::string>& loaded) {

@@ -22,6 +22,7 @@
 #include "server/ops/shard.h"
 #include "server/ops/state_directory.h"
 #include "server/ops/tls_door.h"
+#include "server/ops/usage.h"
 #include "transport/listener.h"
 #include "transport/socket.h"
 
@@ -44,8 +45,9 @@ class Node {
   // Who it is and where it can be reached.
   [[nodiscard]] const NodeIdentity& identity() const { return identity_; }
 
-  // Reads the files again that may have changed: of TLS, of Noise. What is connected stays; the log
-  // says how it went, and what could not be read leaves all as it was.
+  // Reads the files again that may have changed: of TLS, of Noise, and the policy with its keys.
+  // What is connected stays, but for sessions that the policy does not take any more; the log says
+  // how it went, and a file that could not be read leaves what it says as it was.
   void reload();
   // Cuts every connection without a word to its peer. They are cut when this returns.
   void cut();
@@ -65,6 +67,8 @@ class Node {
   [[nodiscard]] std::expected<void, std::string> open_noise();
   [[nodiscard]] std::expected<void, std::string> open_audit();
   void close_audit(std::size_t cut);
+  void reload_security();
+  void audit_reload(std::string_view fault);
   [[nodiscard]] std::expected<void, std::string> open_tls();
   [[nodiscard]] protocol::ChannelSource* channels_of(const transport::Address& address) const;
   void tell_reload(std::string_view what, const std::expected<void, std::string>& loaded);
@@ -82,6 +86,7 @@ class Node {
   CloseLog closes_;
   CloseLog refusals_;
   DoorGuard guard_;
+  UsageTable usages_;
   spdlog::logger& log_;
   std::unique_ptr<AuditLog> audit_;  // Where one is asked for.
   std::unique_ptr<IntervalThread> audit_timer_;

@@ -1,14 +1,11 @@
 // What a node with a policy lets its peers do, over real connections.
-#include <cstdlib>
-#include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "server/ops/testing/policy_files.h"
 #include "server/ops/testing/server_process.h"
 #include "server/ops/testing/test_client.h"
-#include "server/policy/api_key.h"
 
 namespace valkyrie::server {
 namespace {
@@ -16,37 +13,9 @@ namespace {
 using protocol::CloseCode;
 using protocol::StatusCode;
 using protocol::StreamKind;
+using testing::PolicyFiles;
 using testing::RunningNode;
 using testing::TestClient;
-
-// A folder with the policy of a node and one API key, gone at the end.
-class PolicyFiles {
- public:
-  explicit PolicyFiles(const std::string& policy) {
-    std::string name = "/tmp/valkyrie-policy-XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-    std::array<std::byte, policy::kApiKeyRandomBytes> random{};
-    random.fill(std::byte{5});
-    const policy::NewApiKey made = policy::make_api_key(random, {.subject = "ci"}, std::nullopt);
-    key = made.text;
-    policy::ApiKeys keys;
-    EXPECT_TRUE(keys.add(made.record).has_value());
-    std::ofstream(folder_ / "keys") << keys.format();
-    std::ofstream(folder_ / "policy") << policy;
-  }
-  ~PolicyFiles() { std::filesystem::remove_all(folder_); }
-  PolicyFiles(const PolicyFiles&) = delete;
-  PolicyFiles& operator=(const PolicyFiles&) = delete;
-
-  [[nodiscard]] std::vector<std::string> arguments() const {
-    return {"--security", (folder_ / "policy").string()};
-  }
-
-  std::string key;
-
- private:
-  std::filesystem::path folder_;
-};
 
 std::string policy_text() {
   return fmt::format(R"(
@@ -65,7 +34,8 @@ bind api_key subject ci robot
 
 class ServerSecurity : public ::testing::Test {
  protected:
-  ServerSecurity() : files(policy_text()), node(files.arguments()) {
+  ServerSecurity()
+      : files(policy_text()), key(files.add_key({.subject = "ci"})), node(files.arguments()) {
     auto made = transport::Reactor::create();
     if (made) reactor = std::move(*made);
   }
@@ -78,6 +48,7 @@ class ServerSecurity : public ::testing::Test {
   }
 
   PolicyFiles files;
+  const std::string key;
   RunningNode node;
   std::unique_ptr<transport::Reactor> reactor;
 };
@@ -90,7 +61,7 @@ TEST_F(ServerSecurity, peer_without_a_credential_is_refused) {
 }
 
 TEST_F(ServerSecurity, wrong_key_is_refused_even_where_the_channel_alone_would_do) {
-  std::string wrong = files.key;
+  std::string wrong = key;
   wrong.back() = wrong.back() == 'A' ? 'E' : 'A';
   for (const std::string& url : {node.tcp_url, node.unix_url}) {
     const auto reason = dial(url, wrong)->wait_closed();
@@ -103,7 +74,7 @@ TEST_F(ServerSecurity, calls_are_allowed_by_method_and_the_reason_is_told) {
   const auto service = dial(node.unix_url, "");
   ASSERT_TRUE(service->wait_ready());
   ASSERT_TRUE(service->serve("test.Service"));
-  const auto robot = dial(node.tcp_url, files.key);
+  const auto robot = dial(node.tcp_url, key);
   ASSERT_TRUE(robot->wait_ready());
   static_cast<void>(robot->start_call("test.Service", "RunOne", "x"));
   ASSERT_TRUE(service->turn_until([&] { return !service->requests.empty(); }));
@@ -124,16 +95,16 @@ TEST_F(ServerSecurity, calls_are_allowed_by_method_and_the_reason_is_told) {
 }
 
 TEST_F(ServerSecurity, services_are_registered_only_under_names_that_a_role_gives) {
-  const auto robot = dial(node.tcp_url, files.key);
+  const auto robot = dial(node.tcp_url, key);
   ASSERT_TRUE(robot->wait_ready());
   EXPECT_TRUE(robot->serve("robot.Arm"));
-  const auto other = dial(node.tcp_url, files.key);
+  const auto other = dial(node.tcp_url, key);
   ASSERT_TRUE(other->wait_ready());
   EXPECT_FALSE(other->serve("test.Service"));
 }
 
 TEST_F(ServerSecurity, subjects_are_published_and_subscribed_only_as_allowed) {
-  const auto robot = dial(node.tcp_url, files.key);
+  const auto robot = dial(node.tcp_url, key);
   ASSERT_TRUE(robot->wait_ready());
   const std::uint32_t publisher = robot->open_subject(StreamKind::publish, "");
   EXPECT_EQ(robot->publish(publisher, "a.b.c").code, StatusCode::ok);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <utility>
 
+#include "protocol/frame_body.h"
 #include "server/ops/admission.h"
 #include "server/policy/identity.h"
 #include "transport/duration_text.h"
@@ -99,10 +100,11 @@ class Shard::Peer final : public transport::ConnectionHandler {
     router::Router& router = shard_.node_.router();
     const protocol::Instant now = shard_.reactor_.now();
     shard_.meter_.set_now(now);
-    if (event.type == protocol::EventType::ready) {
-      if (!let_in(connection, now)) return;
-    }
+    if (event.type == protocol::EventType::ready && !let_in(connection, now)) return;
     if (id_ == 0) return;  // It ended before its hello did: no router knows it.
+    if (event.type == protocol::EventType::auth) return static_cast<void>(renew());
+    // What it asks is answered by the policy as it is now. Its end it may have by the one before.
+    if (event.type != protocol::EventType::closed) recheck();
     router.on_event(id_, event, now);
     shard_.reactor_.at_end_of_turn(shard_);
   }
@@ -111,36 +113,38 @@ class Shard::Peer final : public transport::ConnectionHandler {
 
   // Gives a peer that may come in to the router; closes the session of another.
   bool let_in(Connection& connection, protocol::Instant now) {
-    const policy::WallTime wall = wall_now();
     if (connection.channel() != nullptr) ++shard_.door_counts_.handshakes;
-    auto admission = admit(*shard_.context_.security, shard_.context_.noise, connection, wall);
-    if (!admission) {
-      const Refused& refused = admission.error();
-      if (refused.code == protocol::CloseCode::unauthenticated) {
-        ++shard_.door_counts_.unauthenticated;
-      }
-      shard_.audit_refusal(log_key(connection), connection.peer_name(), refused.why);
-      connection.session().close(refused.code, refused.why);
-      return false;
+    const auto admitted = shard_.ask_about(connection);
+    if (!admitted) return turn_away(admitted.error());
+    const std::string identity = policy::identity_value(admitted->identity);
+    if (!take_session(identity)) return false;
+    if (!shard_.audit_session(connection, "session.open", admitted->identity)) {
+      return refuse("the node cannot write its audit log");
     }
     door_place.settle();
-    if (!shard_.context_.guard.take_session(door_place.prefix(), admission->identity, now)) {
-      connection.session().close(protocol::CloseCode::refused,
-                                 "too many sessions of this identity in a short time");
-      return false;
+    std::shared_ptr<SessionGate> gate;
+    if (!shard_.security_->policy.is_open()) {
+      standing_ =
+          std::make_unique<Standing>(*this, *admitted, shard_.make_gate(*admitted, connection));
+      gate = standing_->gate;
+      hold_until(admitted->valid_until);
+      if (!connection.session().peer().token.empty()) confirm(admitted->valid_until);
     }
-    if (!shard_.audit_open(connection, admission->identity)) {
-      connection.session().close(protocol::CloseCode::refused,
-                                 "the node cannot write its audit log");
-      return false;
-    }
-    id_ = shard_.node_.router().attach(connection.session(), connection.peer_name(),
-                                       admission->identity, this, now, admission->grants);
-    if (admission->valid_until) {
-      expiry_ = std::make_unique<Expiry>(*this, *admission->valid_until);
-      watch_expiry();
-    }
+    id_ = shard_.node_.router().attach(connection.session(), connection.peer_name(), identity, this,
+                                       now, std::move(gate));
     return true;
+  }
+
+  // Holds the peer to the policy of the shard, if it has been let in under an older one.
+  void recheck() {
+    if (standing_ == nullptr || standing_->epoch == shard_.security_epoch_) return;
+    standing_->epoch = shard_.security_epoch_;
+    const auto admitted = shard_.ask_about(connection_);
+    if (!admitted) return expire(admitted.error().why);
+    if (!policy::may_renew(standing_->identity, admitted->identity)) {
+      return expire("the node's policy now takes this peer for another");
+    }
+    stand_as(*admitted);
   }
 
   // Its number in the router; 0 before the hello.
@@ -151,30 +155,99 @@ class Shard::Peer final : public transport::ConnectionHandler {
   DoorPlace door_place;
 
  private:
-  // Of a session whose credential ends: most have none, and memory to spare for none.
-  struct Expiry {
-    Expiry(Peer& peer, policy::WallTime end)
-        : until(end), timer(transport::Timer::calling<&Peer::watch_expiry>(&peer)) {}
+  // Of a session that a policy holds: where there is none, there is no memory to spare for it.
+  struct Standing {
+    Standing(Peer& peer, const AdmittedPeer& admitted, std::shared_ptr<SessionGate> its_gate)
+        : identity(admitted.identity),
+          gate(std::move(its_gate)),
+          epoch(peer.shard_.security_epoch_),
+          timer(transport::Timer::calling<&Peer::watch_expiry>(&peer)) {}
 
-    policy::WallTime until;
+    policy::Identity identity;
+    std::shared_ptr<SessionGate> gate;
+    std::optional<policy::WallTime> until{};
+    std::uint32_t epoch;  // Of the policy that it was held against.
     transport::Timer timer;
   };
+
+  bool turn_away(const Refused& refused, std::string_view action = "door.refused") {
+    if (refused.code == protocol::CloseCode::unauthenticated) ++shard_.door_counts_.unauthenticated;
+    shard_.audit_refusal(action, log_key(connection_), connection_.peer_name(), refused.why);
+    connection_.session().close(refused.code, refused.why);
+    return false;
+  }
+
+  bool refuse(std::string_view why) {
+    connection_.session().close(protocol::CloseCode::refused, why);
+    return false;
+  }
+
+  bool take_session(std::string_view identity) {
+    const protocol::Instant now = shard_.reactor_.now();
+    if (shard_.context_.guard.take_session(door_place.prefix(), identity, now)) return true;
+    return refuse("too many sessions of this identity in a short time");
+  }
+
+  // The peer has shown another credential. It counts as another session of its identity: each costs
+  // the node as much.
+  bool renew() {
+    constexpr std::string_view kAction = "session.renew";
+    if (standing_ == nullptr) return turn_away({.why = "this node takes no credentials"}, kAction);
+    const auto admitted = shard_.ask_about(connection_);
+    if (!admitted) return turn_away(admitted.error(), kAction);
+    if (!policy::may_renew(standing_->identity, admitted->identity)) {
+      return turn_away({.why = "the credential speaks for another than the session"}, kAction);
+    }
+    if (!take_session(policy::identity_value(admitted->identity))) return false;
+    if (!shard_.audit_session(connection_, kAction, admitted->identity)) {
+      return refuse("the node cannot write its audit log");
+    }
+    stand_as(*admitted);
+    confirm(admitted->valid_until);
+    return true;
+  }
+
+  void stand_as(const AdmittedPeer& admitted) {
+    standing_->identity = admitted.identity;
+    standing_->epoch = shard_.security_epoch_;
+    standing_->gate->replace(admitted.grants);
+    hold_until(admitted.valid_until);
+  }
+
+  void confirm(std::optional<policy::WallTime> until) {
+    std::uint32_t seconds = protocol::AuthOkBody::kNoEnd;
+    if (until) {
+      const auto left = std::max<std::chrono::seconds>(*until - wall_now(), {});
+      seconds = static_cast<std::uint32_t>(std::min<std::int64_t>(left.count(), seconds - 1));
+    }
+    connection_.session().send_auth_ok(seconds);
+  }
+
+  void hold_until(std::optional<policy::WallTime> until) {
+    standing_->until = until;
+    standing_->timer.cancel();
+    if (until) watch_expiry();
+  }
 
   // Ends the session when its credential is over. Looks at the clock in between, as it may be set.
   void watch_expiry() {
     const policy::WallTime wall = wall_now();
-    if (wall >= expiry_->until) {
-      return connection_.session().close(protocol::CloseCode::auth_expired,
-                                         "the credential of this session is over");
-    }
-    const auto left = std::min<std::chrono::seconds>(expiry_->until - wall, kExpiryLookInterval);
-    shard_.reactor_.timers().arm(expiry_->timer, shard_.reactor_.now() + left);
+    if (wall >= *standing_->until) return expire("the credential of this session is over");
+    const auto left = std::min<std::chrono::seconds>(*standing_->until - wall, kExpiryLookInterval);
+    shard_.reactor_.timers().arm(standing_->timer, shard_.reactor_.now() + left);
+  }
+
+  void expire(std::string_view why) {
+    // It ends either way.
+    static_cast<void>(
+        shard_.audit_session(connection_, "session.expired", standing_->identity, why));
+    connection_.session().close(protocol::CloseCode::auth_expired, why);
   }
 
   Shard& shard_;
   router::ConnectionId id_ = 0;
   Connection connection_;
-  std::unique_ptr<Expiry> expiry_;
+  std::unique_ptr<Standing> standing_;  // Null: no policy, or not let in.
 };
 
 // Where the shard accepts, how urgent a class those may use who come in there, and which channels
@@ -213,7 +286,8 @@ Shard::Shard(std::uint32_t index, std::uint32_t seed, ShardContext& context,
              .subscription_bytes_max = context.options.qos->queued_bytes_max,
              .rules = context.options.rules,
              .qos = {context.options.qos, &context.options.qos->rules}},
-            context.identity, context.gauges, *this) {
+            context.identity, context.gauges, *this),
+      security_(context.security) {
   connection_options_.door_timeout =
       std::min(connection_options_.door_timeout, context.options.handshake_timeout);
   for (std::uint8_t i = 0; i < protocol::kClassWeights.size(); ++i) {
@@ -320,7 +394,7 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
   if (peer.id() != 0) {
     node_.router().detach(peer.id());
   } else if (!is_orderly(reason)) {
-    audit_refusal(log_key(peer.connection()), peer.connection().peer_name(),
+    audit_refusal("door.refused", log_key(peer.connection()), peer.connection().peer_name(),
                   transport::to_string(reason));
   }
   const protocol::Channel* channel = peer.connection().channel();
@@ -337,27 +411,40 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
   check_drained();
 }
 
-// False if the session is to be refused since that it began cannot be written down.
-bool Shard::audit_open(const Connection& connection, std::string_view identity) {
+std::expected<AdmittedPeer, Refused> Shard::ask_about(Connection& connection) const {
+  return admit(*security_, context_.noise, connection, wall_now());
+}
+
+std::shared_ptr<SessionGate> Shard::make_gate(const AdmittedPeer& peer,
+                                              const Connection& connection) {
+  return std::make_shared<SessionGate>(
+      peer.grants, GateOwner{.who = peer.identity.subject, .from = connection.peer_name()},
+      context_.audit, context_.usages.of(policy::identity_value(peer.identity), reactor_.now()));
+}
+
+// False if the session is to be refused since what happens to it cannot be written down.
+bool Shard::audit_session(const Connection& connection, std::string_view action,
+                          const policy::Identity& identity, std::string_view refusal) {
   if (context_.audit == nullptr) return true;
-  return context_.audit->write({.who = policy::subject_of_value(identity),
-                                .action = "session.open",
+  return context_.audit->write({.who = identity.subject,
+                                .action = action,
                                 .from = connection.peer_name(),
-                                .decision = policy::AuditDecision::allowed});
+                                .decision = refusal.empty() ? policy::AuditDecision::allowed
+                                                            : policy::AuditDecision::refused,
+                                .reason = refusal});
 }
 
 // One record per peer in a time, as in the log: nobody fills the disk by knocking.
-void Shard::audit_refusal(const std::string& peer, std::string_view name, std::string_view reason) {
+void Shard::audit_refusal(std::string_view action, const std::string& peer, std::string_view name,
+                          std::string_view reason) {
   if (context_.audit == nullptr) return;
   const auto left_out = context_.refusals.note(peer, reactor_.now());
   if (!left_out) return;
   const std::string why =
       *left_out == 0 ? std::string(reason) : fmt::format("{}, and {} more", reason, *left_out);
   // The connection is over either way.
-  static_cast<void>(context_.audit->write({.action = "door.refused",
-                                           .from = name,
-                                           .decision = policy::AuditDecision::refused,
-                                           .reason = why}));
+  static_cast<void>(context_.audit->write(
+      {.action = action, .from = name, .decision = policy::AuditDecision::refused, .reason = why}));
 }
 
 // The connection is closed before a byte of it was read.
@@ -365,7 +452,7 @@ void Shard::refuse(const std::string& prefix, policy::Admission admission) {
   const std::string_view word = policy::to_string(admission);
   ++door_counts_.refused_unread;
   reactor_.at_end_of_turn(*this);
-  audit_refusal(prefix, prefix, word);
+  audit_refusal("door.refused", prefix, prefix, word);
   const auto left_out = context_.closes.note(prefix, reactor_.now());
   if (left_out) {
     context_.log.warn("refused {}: {} [{} more of this peer were not logged]", prefix, word,
@@ -421,6 +508,25 @@ void Shard::drain(protocol::Duration grace) {
   }
   reactor_.at_end_of_turn(*this);
   check_drained();
+}
+
+void Shard::set_security(std::shared_ptr<const Security> security) {
+  security_ = std::move(security);
+  ++security_epoch_;
+  const bool runs = std::exchange(unchecked_, peers_.size()) > 0;
+  if (!runs) recheck_some();
+}
+
+// Those who ask for something are held to the new policy then; here those who do not, a few in each
+// turn, as it may take a signature each.
+void Shard::recheck_some() {
+  constexpr std::size_t kPeersPerTurn = 64;
+  unchecked_ = std::min(unchecked_, peers_.size());
+  const std::size_t stop = unchecked_ - std::min(unchecked_, kPeersPerTurn);
+  // Closing takes none out of the list before the turn ends.
+  for (; unchecked_ > stop; --unchecked_) peers_[unchecked_ - 1]->recheck();
+  reactor_.at_end_of_turn(*this);
+  if (unchecked_ > 0) reactor_.post([this] { recheck_some(); });
 }
 
 void Shard::abort() {

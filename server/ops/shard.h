@@ -15,11 +15,14 @@
 #include "protocol/buffer_pool.h"
 #include "protocol/output_meter.h"
 #include "server/node/node_shard.h"
+#include "server/ops/admission.h"
 #include "server/ops/close_log.h"
 #include "server/ops/door_guard.h"
 #include "server/ops/noise_door.h"
 #include "server/ops/options.h"
 #include "server/ops/security.h"
+#include "server/ops/session_gate.h"
+#include "server/ops/usage.h"
 #include "server/policy/audit_sink.h"
 #include "transport/acceptor.h"
 #include "transport/connection.h"
@@ -43,8 +46,9 @@ struct ShardContext {
   DoorGuard& guard;
   CloseLog& refusals;                  // What of the ends before a hello goes into the audit log.
   policy::AuditSink* audit = nullptr;  // Null: there is no audit log.
-  const Security* security = nullptr;  // Never null once there are shards.
-  const NoiseDoor* noise = nullptr;    // Null: no door speaks it.
+  std::shared_ptr<const Security> security{};  // At the start. Never null once there are shards.
+  UsageTable& usages;
+  const NoiseDoor* noise = nullptr;  // Null: no door speaks it.
   spdlog::logger& log;
   // A shard that drains has lost its last connection. Called on the shard's thread, once.
   std::function<void()> on_drained;
@@ -74,6 +78,9 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   // Takes no connection any more; ends those that are, once their calls are over, at the latest
   // after `grace`.
   void drain(protocol::Duration grace);
+  // Holds everyone to this policy from now on: who came in by what it does not take is told to
+  // leave, and the others may do what it says. REQUIRES: the node began with a policy.
+  void set_security(std::shared_ptr<const Security> security);
   // Closes every connection at once.
   void abort();
 
@@ -105,8 +112,15 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
                                                                 protocol::QosClass ceiling) const;
   void forget(Peer& peer, const transport::CloseReason& reason);
   void log_close(const transport::Connection& connection, const transport::CloseReason& reason);
-  [[nodiscard]] bool audit_open(const transport::Connection& connection, std::string_view identity);
-  void audit_refusal(const std::string& peer, std::string_view name, std::string_view reason);
+  [[nodiscard]] bool audit_session(const transport::Connection& connection, std::string_view action,
+                                   const policy::Identity& identity, std::string_view refusal = {});
+  [[nodiscard]] std::expected<AdmittedPeer, Refused> ask_about(
+      transport::Connection& connection) const;
+  [[nodiscard]] std::shared_ptr<SessionGate> make_gate(const AdmittedPeer& peer,
+                                                       const transport::Connection& connection);
+  void recheck_some();
+  void audit_refusal(std::string_view action, const std::string& peer, std::string_view name,
+                     std::string_view reason);
   void refuse(const std::string& prefix, policy::Admission admission);
   void count_end(const Peer& peer, const transport::CloseReason& reason);
   void count_pq_refusal(const transport::CloseReason& reason);
@@ -124,6 +138,9 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   NodeShard node_;
   std::vector<std::unique_ptr<Door>> doors_;
   DoorCounts door_counts_;
+  std::shared_ptr<const Security> security_;  // Never null.
+  std::uint32_t security_epoch_ = 0;          // Which one, of those that there have been.
+  std::size_t unchecked_ = 0;                 // Of peers_, so many have not been held to it yet.
   protocol::Instant gauges_due_{};
   transport::Timer timer_ = transport::Timer::calling<&Shard::on_timer>(this);
   bool accept_paused_ = false;

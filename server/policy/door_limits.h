@@ -55,7 +55,8 @@ class DoorLimits {
   // A connection from this prefix, not empty, was accepted. After `admitted` it counts as half open
   // until settled() is called for it.
   [[nodiscard]] Admission admit(std::string_view prefix, protocol::Instant now);
-  // A connection that was admitted has said hello, or is over before.
+  // A connection that was admitted has been let in, or is over. One that is refused counts until
+  // then: a peer does not get rid of its count by being refused.
   void settled(std::string_view prefix);
   // The identity begins a session; false if it does so too often.
   [[nodiscard]] bool take_session(std::string_view identity, protocol::Instant now) {

@@ -175,14 +175,6 @@ std::vector<std::string_view> Grants::roles() const {
   return names;
 }
 
-std::optional<std::string> denial_of(const Grants* grants, Action action, const Name& name) {
-  if (grants == nullptr || grants->is_open()) return std::nullopt;
-  const Decision decision = grants->decide(action, name);
-  if (decision.allowed) return std::nullopt;
-  return fmt::format("{} of {} is not allowed: {}", to_string(action), name_text(name),
-                     decision.reason());
-}
-
 std::expected<Policy, std::string> Policy::compile(PolicyDraft draft) {
   if (draft.roles.size() > kRolesMax) {
     return std::unexpected(fmt::format("a policy has at most {} roles", kRolesMax));

@@ -143,11 +143,6 @@ class Grants {
   RoleLimits limits_;
 };
 
-// What to tell a peer that asks for something it may not do, such as `call of a.B/C is not allowed:
-// no rule of its roles allows it`; nullopt if it may. Null grants are the open policy.
-[[nodiscard]] std::optional<std::string> denial_of(const Grants* grants, Action action,
-                                                   const Name& name);
-
 // An immutable policy, cheap to copy.
 class Policy {
  public:

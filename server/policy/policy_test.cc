@@ -155,16 +155,6 @@ TEST(Policy, grants_outlive_the_policy_they_came_from) {
   EXPECT_EQ(grants.roles(), std::vector<std::string_view>{"r"});
 }
 
-TEST(Policy, denial_tells_a_peer_what_is_not_allowed_and_why) {
-  const Policy policy = compiled(
-      {.roles = {{.name = "r", .rules = {allow("call:a.*")}}}, .bindings = {bind_token("a", "r")}});
-  const Grants grants = policy.grants_of(token("a"));
-  EXPECT_EQ(denial_of(&grants, Action::call, {.name = "a.B", .method = "C"}), std::nullopt);
-  EXPECT_EQ(denial_of(&grants, Action::call, {.name = "b.B", .method = "C"}),
-            "call of b.B/C is not allowed: no rule of its roles allows it");
-  EXPECT_EQ(denial_of(nullptr, Action::call, {.name = "b.B"}), std::nullopt);
-}
-
 TEST(Identity, value_is_what_services_are_told) {
   Identity identity = token("ada");
   identity.tenant = "acme";

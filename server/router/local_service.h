@@ -17,7 +17,7 @@
 #include "protocol/metadata.h"
 #include "protocol/status.h"
 #include "protocol/time.h"
-#include "server/policy/policy.h"
+#include "server/policy/gate.h"
 
 namespace valkyrie::router {
 
@@ -45,11 +45,11 @@ struct LocalServiceInfo {
 
 // Who called. The views are valid during the callback.
 struct Caller {
-  std::uint32_t shard = 0;                         // That owns the caller's connection,
-  std::uint64_t connection = 0;                    // whose id there this is.
-  std::string_view address;                        // Of the peer, for people.
-  std::string_view identity;                       // Value of IDENTITY; empty: unknown.
-  std::shared_ptr<const policy::Grants> grants{};  // What it may do; null: everything.
+  std::uint32_t shard = 0;               // That owns the caller's connection,
+  std::uint64_t connection = 0;          // whose id there this is.
+  std::string_view address;              // Of the peer, for people.
+  std::string_view identity;             // Value of IDENTITY; empty: unknown.
+  std::shared_ptr<policy::Gate> gate{};  // What it has to pass; null: it may do everything.
 };
 
 // What the handles below stand for; the router is one, a unit test may be another.

@@ -14,8 +14,8 @@ void Router::add_local(const LocalServiceInfo& info, LocalService* service) {
 
 ConnectionId Router::attach(protocol::Session& session, std::string_view address,
                             std::string_view identity, void* owner, protocol::Instant now,
-                            std::shared_ptr<const policy::Grants> grants) {
-  return core_->attach(session, address, identity, owner, now, std::move(grants));
+                            std::shared_ptr<policy::Gate> gate) {
+  return core_->attach(session, address, identity, owner, now, std::move(gate));
 }
 
 void Router::on_event(ConnectionId connection, const protocol::Event& event,

@@ -135,11 +135,11 @@ class Router {
   void add_local(const LocalServiceInfo& info, LocalService* service);
 
   // Takes part in a session, which must live until detach(), as must the text of `address`, which
-  // is for people. `identity` is the value of IDENTITY (empty: unknown), `grants` what it may do
-  // (null: everything); `owner` comes back from next_dirty().
+  // is for people. `identity` is the value of IDENTITY (empty: unknown), `gate` what it has to pass
+  // (null: it may do everything); `owner` comes back from next_dirty().
   ConnectionId attach(protocol::Session& session, std::string_view address,
                       std::string_view identity, void* owner, protocol::Instant now,
-                      std::shared_ptr<const policy::Grants> grants = nullptr);
+                      std::shared_ptr<policy::Gate> gate = nullptr);
   // Handles an event of the session. REQUIRES: every event of the session comes here, in order.
   void on_event(ConnectionId connection, const protocol::Event& event, protocol::Instant now);
   // Forgets the session. REQUIRES: its closed event was handled.

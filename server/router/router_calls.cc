@@ -88,9 +88,6 @@ void RouterCore::bind(ConnectionId id, const Event& event) {
                                                     : std::optional<protocol::Duration>(usual));
   binding.hashed = binding.service->settings().balance == messages::Balance::consistent_hash;
   binding.qos_rules = qos_rules(id, target);
-  binding.permitted =
-      binding.open->grants == nullptr ||
-      (!binding.open->method.empty() && !forbidden_call(*binding.open, binding.open->method));
   touch(id)->session->set_user(event.stream, tagged(Tag::binding, made));
 }
 
@@ -108,7 +105,7 @@ std::shared_ptr<OpenInfo> RouterCore::open_info(ConnectionId id, const Event& ev
   open->connection = id;
   open->address = connection.address;
   open->identity = connection.identity;
-  open->grants = connection.grants;
+  open->gate = connection.gate;
   open->key = affinity_of(event.metadata).value_or(caller_key(*open));
 
   std::array<std::byte, protocol::kHopMetadataBytes> hop;
@@ -168,9 +165,7 @@ void RouterCore::on_request(Binding& binding, const Event& event) {
     return answer_status(call, {StatusCode::deadline_exceeded, Outcome::not_executed,
                                 "the deadline had passed when the request came"});
   }
-  if (const auto denial = forbidden_call(binding, event.metadata)) {
-    return answer_status(call, {StatusCode::permission_denied, Outcome::not_executed, *denial});
-  }
+  if (const auto status = turned_away(call, event.metadata)) return answer_status(call, *status);
   route(call, {.metadata = forwarded(event.metadata), .payload = event.payload});
 }
 
@@ -185,7 +180,7 @@ void RouterCore::on_notify(Binding& binding, const Event& event) {
   call.notify = true;
   call.key = key_of(binding, event.metadata);
   ++binding.outstanding;
-  if (forbidden_call(binding, event.metadata)) return answer_status(call, {});
+  if (turned_away(call, event.metadata)) return answer_status(call, {});
   route(call, {.metadata = forwarded(event.metadata), .payload = event.payload});
 }
 
@@ -407,6 +402,7 @@ void RouterCore::forget(Call& call) {
   }
   if (call.upstream != nullptr) leave_upstream(call);
   if (call.lane != nullptr) leave_lane(call);
+  if (call.limited) call.binding->open->gate->end_call();
   if (call.origin_call != 0) far_calls_[call.origin_shard][call.origin_call] = nullptr;
   Binding* binding = call.binding;
   calls_.erase(call.id);

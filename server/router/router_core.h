@@ -1,5 +1,6 @@
 // The state behind Router. Private to this folder. One file of functions per concern:
 //   router_events.cc    connections and what their sessions tell
+//   router_permissions.cc  what the policy says
 //   router_calls.cc     a call from its request to its answer
 //   router_lanes.cc     lanes and upstream streams; writing a request to an instance
 //   router_waiting.cc   calls and streams that wait for room
@@ -97,7 +98,7 @@ class RouterCore final : private LocalPort {
   void add_local(const LocalServiceInfo& info, LocalService* service);
   ConnectionId attach(protocol::Session& session, std::string_view address,
                       std::string_view identity, void* owner, Instant now,
-                      std::shared_ptr<const policy::Grants> grants);
+                      std::shared_ptr<policy::Gate> gate);
   void on_event(ConnectionId connection, const protocol::Event& event, Instant now);
   void detach(ConnectionId connection);
   void* next_dirty();
@@ -122,18 +123,27 @@ class RouterCore final : private LocalPort {
   using Event = protocol::Event;
   friend class PublishCore;
 
-  // router_events.cc
   // router_permissions.cc
   // Why the policy forbids something to the peer of a connection; nullopt if it does not. The text
   // is valid until the next question.
-  std::optional<std::string_view> forbidden(const policy::Grants* grants, policy::Action action,
-                                            const policy::Name& name);
+  std::optional<std::string_view> forbidden(policy::Gate* gate, policy::Action action,
+                                            const policy::Name& name,
+                                            const protocol::MetadataView& metadata);
   // The same of a method that a stream calls, or a request of a binding.
-  std::optional<std::string_view> forbidden_call(const OpenInfo& open, std::string_view method);
-  std::optional<std::string_view> forbidden_call(const Binding& binding,
+  std::optional<std::string_view> forbidden_call(const OpenInfo& open, std::string_view method,
+                                                 const protocol::MetadataView& metadata);
+  std::optional<std::string_view> forbidden_call(Binding& binding,
                                                  const protocol::MetadataView& metadata);
   std::optional<std::string_view> forbidden(ConnectionId id, policy::Action action,
-                                            std::string_view subject);
+                                            std::string_view subject,
+                                            const protocol::MetadataView& metadata);
+  // Why its limits do not let a call begin, as above; else it has begun, and `lasts` if it counts
+  // until it is over.
+  std::optional<std::string_view> over_limit(policy::Gate* gate, bool& lasts);
+  // The same of a message that is published.
+  std::optional<std::string_view> over_rate(ConnectionId id);
+  [[nodiscard]] std::optional<protocol::Status> turned_away(Call& call,
+                                                            const protocol::MetadataView& metadata);
 
   // The connection, whose session is going to be used; nullptr if it is gone. Everyone who uses a
   // session asks for it here.
@@ -141,6 +151,7 @@ class RouterCore final : private LocalPort {
     const Recent& recent = recent_[id % recent_.size()];
     return recent.id == id ? recent.connection : touch_first(id);
   }
+  // router_events.cc
   Connection* touch_first(ConnectionId id);
   void forget_touched(ConnectionId id);
   [[nodiscard]] bool is_given_up(const Event& event) const;
@@ -167,6 +178,7 @@ class RouterCore final : private LocalPort {
   [[nodiscard]] std::vector<const QosRule*> publisher_qos_rules(ConnectionId id);
   [[nodiscard]] std::uint8_t published_qos(const Publisher& publisher, std::string_view subject,
                                            const Event& event);
+  [[nodiscard]] std::uint8_t lowered(std::uint8_t qos, const policy::Gate* gate);
   [[nodiscard]] std::uint8_t reclassed(std::uint8_t qos, std::optional<protocol::QosClass> by_rule);
   [[nodiscard]] std::uint8_t scheduled_qos(const Binding& binding, const Event& event);
   void on_cancel(Call& call);

@@ -26,7 +26,7 @@ void RouterCore::add_local(const LocalServiceInfo& info, LocalService* service) 
 
 ConnectionId RouterCore::attach(protocol::Session& session, std::string_view address,
                                 std::string_view identity, void* owner, Instant now,
-                                std::shared_ptr<const policy::Grants> grants) {
+                                std::shared_ptr<policy::Gate> gate) {
   now_ = now;
   const ConnectionId id = connections_.make();
   Connection& connection = *connections_.find(id);
@@ -34,7 +34,7 @@ ConnectionId RouterCore::attach(protocol::Session& session, std::string_view add
   connection.owner = owner;
   connection.address = address;
   connection.identity = identity;
-  if (grants != nullptr && !grants->is_open()) connection.grants = std::move(grants);
+  connection.gate = std::move(gate);
   if (draining) {  // It dialled in meanwhile.
     touch(id)->session->drain(std::max(protocol::Duration::zero(), drain_until_ - now), now);
   }
@@ -113,6 +113,8 @@ void RouterCore::on_event(ConnectionId id, const Event& event, Instant now) {
     case EventType::ready:
     case EventType::room:
     case EventType::pong:
+    case EventType::auth:  // Its embedding's.
+    case EventType::auth_ok:
       return;
     default:
       break;

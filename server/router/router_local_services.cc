@@ -15,7 +15,7 @@ Caller RouterCore::caller_of(const OpenInfo& open) const {
           .connection = open.connection,
           .address = open.address,
           .identity = open.identity,
-          .grants = open.grants};
+          .gate = open.gate};
 }
 
 StreamEnd& RouterCore::make_service_end(std::uint32_t index, std::uint32_t shard,

@@ -94,8 +94,12 @@ std::optional<PublishCore::Refusal> PublishCore::check(const Publisher& publishe
   if (!is_known) {
     if (const auto refusal = check_subject_of(subject, SubjectForm::subject)) return refusal;
   }
-  if (const auto denial = core_.forbidden(publisher.connection, policy::Action::publish, subject)) {
+  if (const auto denial =
+          core_.forbidden(publisher.connection, policy::Action::publish, subject, event.metadata)) {
     return Refusal{StatusCode::permission_denied, CloseCode::forbidden, *denial};
+  }
+  if (const auto limit = core_.over_rate(publisher.connection)) {
+    return Refusal{StatusCode::resource_exhausted, CloseCode::refused, *limit};
   }
   if (event.correlation == 0) return std::nullopt;
   const auto level = event.metadata.octet(MetadataKey::ack_level).value_or(publisher.level);

@@ -38,11 +38,20 @@ std::vector<const QosRule*> RouterCore::publisher_qos_rules(ConnectionId id) {
 
 std::uint8_t RouterCore::published_qos(const Publisher& publisher, std::string_view subject,
                                        const Event& event) {
+  const policy::Gate* const gate = connections_.find(publisher.connection)->gate.get();
   for (const QosRule* rule : publisher.qos_rules) {
     if (!rule->matches_published(subject, event.metadata)) continue;
-    return reclassed(event.qos, below_ceiling(rule->qos_class, publisher.connection));
+    return lowered(reclassed(event.qos, below_ceiling(rule->qos_class, publisher.connection)),
+                   gate);
   }
-  return event.qos;
+  return lowered(event.qos, gate);
+}
+
+// The qos byte in the class that the sender's roles leave it. Its session may still ask for more:
+// what HELLO_ACK stated was said before anybody knew who it is, and holds.
+std::uint8_t RouterCore::lowered(std::uint8_t qos, const policy::Gate* gate) {
+  if (gate == nullptr) return qos;
+  return reclassed(qos, gate->lowered(protocol::qos_class(qos)));
 }
 
 // The qos byte in another class, with its urgency.
@@ -53,10 +62,12 @@ std::uint8_t RouterCore::reclassed(std::uint8_t qos, std::optional<QosClass> by_
 }
 
 std::uint8_t RouterCore::scheduled_qos(const Binding& binding, const Event& event) {
-  if (binding.qos_rules.empty()) return event.qos;
+  const policy::Gate* const gate = binding.open->gate.get();
+  if (binding.qos_rules.empty()) return lowered(event.qos, gate);
   const std::string_view method = event.metadata.method().value_or(binding.open->method);
-  return reclassed(event.qos,
-                   class_by_rule(binding.qos_rules, binding.connection, method, event.metadata));
+  return lowered(reclassed(event.qos, class_by_rule(binding.qos_rules, binding.connection, method,
+                                                    event.metadata)),
+                 gate);
 }
 
 }  // namespace valkyrie::router

@@ -38,11 +38,11 @@ struct Connection {
   void* owner = nullptr;
   std::string_view address;  // Borrowed.
   std::string identity;
-  std::shared_ptr<const policy::Grants> grants;  // Null: it may do everything.
-  std::vector<std::uint64_t> instances;          // Registered from here.
-  std::uint64_t event_bytes = 0;                 // That wait in the queues of its subscriptions.
-  bool dirty = false;                            // In the list of next_dirty().
-  bool leaving = false;                          // It drains or is over: nothing new goes there.
+  std::shared_ptr<policy::Gate> gate;    // Null: it may do everything.
+  std::vector<std::uint64_t> instances;  // Registered from here.
+  std::uint64_t event_bytes = 0;         // That wait in the queues of its subscriptions.
+  bool dirty = false;                    // In the list of next_dirty().
+  bool leaving = false;                  // It drains or is over: nothing new goes there.
 };
 
 // An instance of this shard that is probed, as long as it is routed to.
@@ -101,6 +101,7 @@ struct Call {
   std::uint8_t tried_count = 0;
   bool cancelled = false;
   bool notify = false;
+  bool limited = false;                               // It counts at its gate until it is over.
   bool found_full = false;                            // Of those tried, one was.
   bool waited = false;                                // It has its place in the queue.
   std::array<std::uint64_t, kCallOffersMax> tried{};  // Instances that did not take it.
@@ -130,8 +131,10 @@ struct Binding {
   bool pin = false;
   bool wait = false;
   bool hashed = false;  // Its calls go by Call::key.
-  // Its calls of the stream's METHOD are allowed; those of others are asked about one by one.
-  bool permitted = true;
+  // Its calls of the stream's METHOD are allowed as long as the gate is at this generation; those
+  // of others are asked about one by one.
+  bool permitted = false;
+  std::uint32_t permitted_at = 0;
   bool over = false;
 };
 
@@ -217,6 +220,8 @@ struct StreamEnd {
   bool mid_message = false;                     // The last part sent has MORE.
   bool ended = false;                           // END was sent.
   std::optional<protocol::QosClass> qos_class;  // Of a caller: what a rule has given it.
+  std::shared_ptr<policy::Gate> gate;           // Of a caller; may be null.
+  bool limited = false;                         // It counts there until it is over.
 };
 
 }  // namespace valkyrie::router

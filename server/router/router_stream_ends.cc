@@ -15,7 +15,8 @@ void RouterCore::on_end_event(StreamEnd& end, const Event& event) {
     case EventType::data:
       if (end.opening) return hold(end, event);
       return pass_data(end, {.metadata = onward(event.metadata), .payload = event.payload},
-                       reclassed(event.qos, end.qos_class), event.more, event.cost, keeper_of(end));
+                       lowered(reclassed(event.qos, end.qos_class), end.gate.get()), event.more,
+                       event.cost, keeper_of(end));
     case EventType::end:
       if (end.opening) return hold(end, event);
       // What is dropped of what waits has left.
@@ -44,11 +45,12 @@ Keeper RouterCore::keeper_of(const StreamEnd& end) {
 
 // Keeps what comes before the other end is there.
 void RouterCore::hold(StreamEnd& end, const Event& event) {
-  end.opening->pieces.push_back({.body = body_of(onward(event.metadata), event.payload),
-                                 .cost = event.cost,
-                                 .qos = reclassed(event.qos, end.qos_class),
-                                 .more = event.more,
-                                 .end = event.type == EventType::end});
+  end.opening->pieces.push_back(
+      {.body = body_of(onward(event.metadata), event.payload),
+       .cost = event.cost,
+       .qos = lowered(reclassed(event.qos, end.qos_class), end.gate.get()),
+       .more = event.more,
+       .end = event.type == EventType::end});
 }
 
 // The peer's END ends the call. The node ends its side for the caller, so that the instance is
@@ -89,6 +91,7 @@ void RouterCore::finish(StreamEnd& end, const Event& event) {
   }
   leave_instance(end);
   if (is_caller) --streams_;
+  if (end.limited) end.gate->end_call();
   ends_.erase(end.id);
 }
 

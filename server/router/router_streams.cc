@@ -26,9 +26,10 @@ void RouterCore::take_stream(ConnectionId id, const Event& event) {
   opening.service = &table_.refer(target);
   if (auto* counts = opening.service->home().counts(config_.shard)) counts->note_stream();
   auto open = open_info(id, event, target);
-  const auto denial = forbidden_call(*open, open->method);
+  const auto denial = forbidden_call(*open, open->method, event.metadata);
   end.qos_class = class_by_rule(qos_rules(id, target), id, open->method, event.metadata);
-  open->qos = reclassed(open->qos, end.qos_class);
+  end.gate = open->gate;
+  open->qos = lowered(reclassed(open->qos, end.qos_class), end.gate.get());
   opening.open = std::move(open);
   opening.wait = (event.options & protocol::kStreamOptionWait) != 0;
   opening.since = now_;
@@ -37,6 +38,9 @@ void RouterCore::take_stream(ConnectionId id, const Event& event) {
   }
   if (denial) {
     return refuse(end, {StatusCode::permission_denied, Outcome::not_executed, *denial});
+  }
+  if (const auto limit = over_limit(end.gate.get(), end.limited)) {
+    return refuse(end, {StatusCode::resource_exhausted, Outcome::not_executed, *limit});
   }
   route(end);
 }

@@ -30,7 +30,7 @@ void PublishCore::on_subscribe_opened(ConnectionId id, const Event& event) {
   if (const auto refusal = check_subject_of(filter, SubjectForm::filter)) {
     return reset(id, event.stream, *refusal);
   }
-  if (const auto denial = core_.forbidden(id, policy::Action::subscribe, filter)) {
+  if (const auto denial = core_.forbidden(id, policy::Action::subscribe, filter, event.metadata)) {
     return reset(id, event.stream, {StatusCode::permission_denied, CloseCode::forbidden, *denial});
   }
   const std::uint64_t made = subscriptions_.make();

@@ -14,13 +14,14 @@
 #include <vector>
 
 #include "protocol/constants.h"
-#include "server/policy/policy.h"
+#include "server/policy/gate.h"
 #include "server/registry/instance.h"
 #include "server/registry/probe.h"
 
 namespace valkyrie::router {
 
-// What a lane or stream needs to know of the STREAM_OPEN it serves. Immutable, shared by pointer.
+// What a lane or stream needs to know of the STREAM_OPEN it serves. Immutable, but for what passes
+// its gate; shared by pointer.
 struct OpenInfo {
   std::string target;               // SERVICE.
   std::string method;               // METHOD; empty: each request has its own.
@@ -30,8 +31,8 @@ struct OpenInfo {
   std::uint64_t connection = 0;  // its connection there,
   std::string address;           // and who it is.
   std::string identity;
-  std::shared_ptr<const policy::Grants> grants;  // What it may do; null: everything.
-  std::uint64_t key = 0;                         // Of AFFINITY or the caller, where calls go by it.
+  std::shared_ptr<policy::Gate> gate;  // What it has to pass; null: it may do everything.
+  std::uint64_t key = 0;               // Of AFFINITY or the caller, where calls go by it.
 };
 
 // A message to a subject; routers know more of it.

@@ -80,6 +80,10 @@ std::string_view name_of(EventType type) {
       return "goaway";
     case EventType::pong:
       return "pong";
+    case EventType::auth:
+      return "auth";
+    case EventType::auth_ok:
+      return "auth_ok";
     case EventType::closed:
       return "closed";
   }
@@ -96,6 +100,7 @@ boost::json::object describe(const Event& event) {
   if (const auto method = event.metadata.method()) fields["method"] = *method;
   if (const auto subject = event.metadata.subject()) fields["subject"] = *subject;
   if (event.type == EventType::published) fields["level"] = event.level;
+  if (event.type == EventType::auth_ok) fields["seconds_left"] = event.seconds_left;
   const Status status = event.metadata.status().value_or(Status{});
   const bool failed = event.type == EventType::request_failed;
   fields["status"] = to_string(failed ? event.status : status.code);
@@ -238,6 +243,10 @@ void Transcript::act(const boost::json::object& action) {
     session_.reset(stream, named<CloseCode>(text_of(action, "code"), 28));
   } else if (what == "consume") {
     session_.consume(stream, static_cast<std::uint32_t>(number_of(action, "bytes")));
+  } else if (what == "auth") {
+    EXPECT_TRUE(session_.send_auth(payload).has_value());
+  } else if (what == "auth_ok") {
+    session_.send_auth_ok(static_cast<std::uint32_t>(number_of(action, "seconds_left")));
   } else if (what == "drain") {
     session_.drain(std::chrono::milliseconds(number_of(action, "ms")), now_);
   } else {

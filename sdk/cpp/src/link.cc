@@ -72,6 +72,10 @@ void Link::on_event(transport::Connection&, const protocol::Event& event) {
       return core_.on_room();
     case protocol::EventType::pong:
       return core_.on_pong(event.cookie);
+    case protocol::EventType::auth:
+      return;  // Dialers are shown none.
+    case protocol::EventType::auth_ok:
+      return;
     case protocol::EventType::ready:
       state_ = State::ready;
       ready_at_ = core_.now();

@@ -175,6 +175,13 @@ Answer TestClient::publish(std::uint32_t stream, std::string_view subject) {
   return wait_answer();
 }
 
+std::optional<std::uint32_t> TestClient::show(std::string_view credential) {
+  seconds_left.reset();
+  if (!connection_->session().send_auth(std::as_bytes(std::span(credential)))) return std::nullopt;
+  static_cast<void>(turn_until([this] { return seconds_left || closed_; }));
+  return seconds_left;
+}
+
 void TestClient::reset(std::uint32_t stream) {
   connection_->session().reset(stream, protocol::CloseCode::cancelled);
 }
@@ -206,6 +213,9 @@ void TestClient::on_event(transport::Connection& connection, const Event& event)
     case EventType::stream_opened:
       ++streams_opened;
       caller = std::string(event.metadata.identity().value_or(protocol::IdentityValue{}).subject);
+      break;
+    case EventType::auth_ok:
+      seconds_left = event.seconds_left;
       break;
     case EventType::goaway:
       goaway = true;

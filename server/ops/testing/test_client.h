@@ -70,6 +70,9 @@ class TestClient final : private transport::ConnectionHandler {
   std::uint32_t open_subject(protocol::StreamKind kind, std::string_view subject);
   // Publishes an empty message to a subject, legal or not, and waits for the receipt.
   Answer publish(std::uint32_t stream, std::string_view subject);
+  // Shows another credential and waits for the answer: for how many seconds it holds; nullopt if
+  // the connection ended.
+  std::optional<std::uint32_t> show(std::string_view credential);
   // RESETs a stream.
   void reset(std::uint32_t stream);
   // ENDs the streams this side has opened.
@@ -90,6 +93,7 @@ class TestClient final : private transport::ConnectionHandler {
   std::string caller;  // Subject of IDENTITY, of the last stream that was opened to this side.
   bool ready = false;
   bool goaway = false;
+  std::optional<std::uint32_t> seconds_left;  // As the last AUTH_OK has it.
 
  private:
   void on_event(transport::Connection& connection, const protocol::Event& event) override;
