@@ -128,6 +128,7 @@ StoreFigures SqliteJobStore::figures() const {
   return {.commits = state.commits,
           .checkpoints = state.checkpoints,
           .moved = state.moved,
+          .looks = state.looks,
           .queue_bytes = state.queue_bytes,
           .log_bytes = state.log_bytes};
 }

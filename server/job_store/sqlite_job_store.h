@@ -62,6 +62,7 @@ struct StoreFigures {
   std::uint64_t commits = 0;
   std::uint64_t checkpoints = 0;  // That brought the whole log into the file.
   std::uint64_t moved = 0;        // Ended jobs, to the files of their days.
+  std::uint64_t looks = 0;        // At the free space of the disk.
   std::uint64_t queue_bytes = 0;
   std::uint64_t log_bytes = 0;  // Not in their final place yet.
 };

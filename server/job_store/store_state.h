@@ -75,6 +75,7 @@ struct StoreState {
   std::atomic<std::uint64_t> commits = 0;
   std::atomic<std::uint64_t> checkpoints = 0;
   std::atomic<std::uint64_t> moved = 0;
+  std::atomic<std::uint64_t> looks = 0;
   std::atomic<std::uint64_t> queue_bytes = 0;
   std::atomic<std::uint64_t> log_bytes = 0;  // Not checkpointed; written under the gate.
   std::atomic<bool> behind = false;          // The log passed its limit and is not down yet.

@@ -46,7 +46,7 @@ void Tidier::run() {
     if (state_.stuck) state_.space.ring();
     // Said first: a commit that comes meanwhile then rings.
     state_.tidier_sleeps = true;
-    const bool watch = state_.low || state_.stuck || commits != state_.commits;
+    const bool watch = state_.low || state_.stuck || state_.behind || commits != state_.commits;
     commits = state_.commits;
     if (!state_.tidier.wait(watch ? state_.options.look_interval : kMoveInterval)) return;
     state_.tidier_sleeps = false;
@@ -62,7 +62,9 @@ void Tidier::look_at_space() {
   const std::uint64_t reserve =
       state_.options.reserve_bytes.value_or(std::min(kReserveBytesDefault, space->total / 20));
   const bool low = space->free < reserve;
-  if (low == state_.low.exchange(low)) return;
+  const bool changed = state_.low.exchange(low) != low;
+  ++state_.looks;
+  if (!changed) return;
   state_.options.log(
       low ? fmt::format("submits pause: {} has {} MiB free, and {} MiB are kept for jobs that were "
                         "accepted",

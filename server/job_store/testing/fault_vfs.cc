@@ -160,9 +160,9 @@ void FaultVfs::fill_disk(bool full) {
   full_ = full;
 }
 
-void FaultVfs::break_syncs() {
+void FaultVfs::break_syncs(std::string suffix) {
   const std::lock_guard lock(mutex_);
-  syncs_broken_ = true;
+  broken_ = std::move(suffix);
 }
 
 void FaultVfs::on_step(std::function<void()> step) {
@@ -194,7 +194,7 @@ std::optional<int> FaultVfs::changing(const std::string& path, Change change, st
 std::optional<int> FaultVfs::syncing(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (step_) step_();
-  if (syncs_broken_) return SQLITE_IOERR_FSYNC;
+  if (broken_ && path.ends_with(*broken_)) return SQLITE_IOERR_FSYNC;
   Image& image = images_[path];
   if (!image.durable) image.durable.emplace();
   for (const Change& change : image.pending) apply(change, change.data.size(), image.durable);

@@ -29,8 +29,8 @@ class FaultVfs {
 
   // From here on nothing that makes a file longer succeeds: SQLITE_FULL.
   void fill_disk(bool full);
-  // From here on every sync fails.
-  void break_syncs();
+  // From here on every sync of files whose names end so fails.
+  void break_syncs(std::string suffix);
 
   // Called before every write, truncation, sync and removal, one at a time.
   void on_step(std::function<void()> step);
@@ -70,7 +70,7 @@ class FaultVfs {
   std::map<std::string, Image> images_;
   std::function<void()> step_;
   bool full_ = false;
-  bool syncs_broken_ = false;
+  std::optional<std::string> broken_;  // The suffix whose syncs fail.
 };
 
 }  // namespace valkyrie::job_store::testing

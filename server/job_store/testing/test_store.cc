@@ -70,7 +70,7 @@ TestStore::TestStore(std::string directory, StoreOptions options)
   options_.log = [this](std::string_view line) { log(line); };
   options_.now_ms = [this] { return now_ms.load(); };
   options_.space = [this]() -> std::expected<DiskSpace, std::string> {
-    return DiskSpace{.free = free_bytes, .total = 1ull << 41};
+    return DiskSpace{.free = free_bytes, .total = total_bytes};
   };
 }
 

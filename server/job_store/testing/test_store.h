@@ -63,6 +63,7 @@ class TestStore {
 
   // Injected: what the disk has and what time it is.
   std::atomic<std::uint64_t> free_bytes{1ull << 40};
+  std::atomic<std::uint64_t> total_bytes{1ull << 41};
   std::atomic<std::uint64_t> now_ms{kNoonMs};
 
  private:
