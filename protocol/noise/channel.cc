@@ -73,8 +73,8 @@ std::string Channel::subject() const { return "key:" + key_text(peer_); }
 std::unique_ptr<protocol::Channel> Channel::retry() const {
   if (opening_ == nullptr || !opening_->other_picked || opening_->again) return nullptr;
   std::vector<Suite> suites = opening_->suites;
-  const auto is_picked = [this](Suite suite) { return suite == picked_; };
-  std::ranges::stable_partition(suites, is_picked);
+  const auto picked = std::ranges::find(suites, picked_);
+  std::rotate(suites.begin(), picked, picked + 1);
   auto next = std::make_unique<Channel>(
       ChannelConfig{.role = opening_->role,
                     .suites = suites,

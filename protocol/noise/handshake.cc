@@ -119,11 +119,15 @@ std::expected<void, HandshakeError> Handshake::read_token(Token token, std::span
   rest = rest.subspan(size);
   if (token == Token::e) {
     std::ranges::copy(field, peer_ephemeral_.begin());
+    if (!is_canonical(peer_ephemeral_)) {
+      return std::unexpected(HandshakeError::bad_public_key);
+    }
     mix_ephemeral(peer_ephemeral_);
     return {};
   }
   if (!symmetric_.open_and_hash(field)) return std::unexpected(HandshakeError::not_authentic);
   std::ranges::copy(field.first(kKeyBytes), peer_.emplace().begin());
+  if (!is_canonical(*peer_)) return std::unexpected(HandshakeError::bad_public_key);
   return {};
 }
 

@@ -24,7 +24,7 @@ enum class HandshakeError : std::uint8_t {
   truncated,       // The message is shorter than its tokens.
   too_long,        // Or would be longer than a message may be.
   not_authentic,   // A tag is wrong: another key, psk or prologue, or altered bytes.
-  bad_public_key,  // A key of low order.
+  bad_public_key,  // A key of low order, or not in its canonical form.
   bad_kem_key,     // Not an ML-KEM-768 encapsulation key.
 };
 

@@ -1,5 +1,6 @@
 #include "protocol/noise/primitives.h"
 
+#include <algorithm>
 #include <openssl/aead.h>
 #include <openssl/bytestring.h>
 #include <openssl/digest.h>
@@ -58,6 +59,13 @@ void KeyPair::set_secret(std::span<const std::byte, kKeyBytes> bytes) {
 Entropy& system_entropy() {
   static SystemEntropy entropy;
   return entropy;
+}
+
+bool is_canonical(const PublicKey& key) {
+  const auto is_ones = [](std::byte byte) { return byte == std::byte{0xFF}; };
+  const bool near_the_top =
+      key.back() == std::byte{0x7F} && std::all_of(key.begin() + 1, key.end() - 1, is_ones);
+  return key.back() <= std::byte{0x7F} && (!near_the_top || key.front() < std::byte{0xED});
 }
 
 bool diffie_hellman(const SecretKey& secret, const PublicKey& peer, SecretKey& out) {

@@ -70,6 +70,10 @@ class Entropy {
 // The generator of the library, which takes from the kernel. Any thread.
 [[nodiscard]] Entropy& system_entropy();
 
+// Whether a key is written in the one way of RFC 7748, section 5: below 2^255-19. Other encodings
+// of the same point compute the same, so that one secret would have several names.
+[[nodiscard]] bool is_canonical(const PublicKey& key);
+
 // X25519. False if the result would be all zero, as with a public key of low order: nobody honest
 // has one. RFC 7748, section 6.1.
 [[nodiscard]] bool diffie_hellman(const SecretKey& secret, const PublicKey& peer, SecretKey& out);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <functional>
 #include <iterator>
+#include <tuple>
 #include <utility>
 
 #include "protocol/assert.h"
@@ -43,8 +45,8 @@ NoiseDoor::NoiseDoor(NoiseSettings settings) : settings_(std::move(settings)) {
     return !settings_.require_pq || noise::is_hybrid(suite);
   };
   std::ranges::copy_if(noise::kSuites, std::back_inserter(suites_), taken);
-  std::ranges::stable_sort(suites_, std::less(), [this](noise::Suite suite) {
-    return std::pair(!noise::is_hybrid(suite), noise::cipher_of(suite) != settings_.cipher);
+  std::ranges::sort(suites_, std::less(), [this](noise::Suite suite) {
+    return std::tuple(!noise::is_hybrid(suite), noise::cipher_of(suite) != settings_.cipher, suite);
   });
   noise::make_key(noise::system_entropy(), key_);
 }

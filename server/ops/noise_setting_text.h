@@ -11,8 +11,8 @@ namespace valkyrie::server {
 
 // What the node's noise:// doors are told. Empty paths: not set.
 struct NoiseSettings {
-  std::string keys;        // Who may come in, and by which name; without it whoever has a key.
-  std::string psk;         // A secret that clients have to know as well, closed to other users.
+  std::string keys{};      // Who may come in, and by which name; without it whoever has a key.
+  std::string psk{};       // A secret that clients have to know as well, closed to other users.
   bool require_pq = true;  // Only hybrid suites are taken.
   protocol::noise::Cipher cipher = protocol::noise::Cipher::aes_gcm;  // Picked where both can.
 
