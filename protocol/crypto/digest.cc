@@ -1,5 +1,6 @@
 #include "protocol/crypto/digest.h"
 
+#include <cstring>
 #include <openssl/digest.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -15,6 +16,28 @@ Digest sha256(std::span<const std::byte> first, std::span<const std::byte> secon
   SHA256_Init(&context);
   SHA256_Update(&context, first.data(), first.size());
   SHA256_Update(&context, second.data(), second.size());
+  SHA256_Final(out_of(digest), &context);
+  return digest;
+}
+
+Sha256::Sha256() {
+  static_assert(sizeof(SHA256_CTX) == sizeof(state_) && alignof(SHA256_CTX) <= 8);
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  std::memcpy(state_.data(), &context, sizeof(context));
+}
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  SHA256_CTX context;
+  std::memcpy(&context, state_.data(), sizeof(context));
+  SHA256_Update(&context, bytes.data(), bytes.size());
+  std::memcpy(state_.data(), &context, sizeof(context));
+}
+
+Digest Sha256::digest() const {
+  SHA256_CTX context;
+  std::memcpy(&context, state_.data(), sizeof(context));
+  Digest digest;
   SHA256_Final(out_of(digest), &context);
   return digest;
 }

@@ -1,7 +1,9 @@
 // SHA-256 against FIPS 180-4's examples, HMAC against RFC 4231, section 4.
 #include "protocol/crypto/digest.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +30,18 @@ TEST(Sha256, is_the_standards) {
 
 TEST(Sha256, of_two_pieces_is_that_of_both_together) {
   EXPECT_EQ(sha256(bytes_of("a"), bytes_of("bc")), sha256(bytes_of("abc")));
+}
+
+TEST(Sha256, in_pieces_of_any_size_is_that_of_all_at_once) {
+  const std::string text(300, 'x');
+  for (std::size_t size = 1; size <= text.size(); ++size) {
+    Sha256 running;
+    for (std::size_t from = 0; from < text.size(); from += size) {
+      EXPECT_EQ(running.digest(), sha256(bytes_of(text.substr(0, from))));
+      running.update(bytes_of(text).subspan(from, std::min(size, text.size() - from)));
+    }
+    EXPECT_EQ(running.digest(), sha256(bytes_of(text)));
+  }
 }
 
 TEST(HmacSha256, is_the_standards_for_short_and_long_keys) {

@@ -5,8 +5,8 @@ import re
 # What each folder may include besides itself. Arrows point one way; what is not here is upward.
 _SERVER_CORE = ("protocol", "server/registry", "server/router", "server/jobs", "server/policy")
 _SERVER = _SERVER_CORE + (
-    "server/node", "transport", "server/job_store", "server/bridge", "server/adapters",
-    "server/ops")
+    "server/node", "transport", "server/job_store", "server/log_store", "server/bridge",
+    "server/adapters", "server/ops")
 _CLIENT = ("protocol", "transport", "sdk")
 ARROWS = {
     "protocol": (),
@@ -16,6 +16,7 @@ ARROWS = {
     "server/router": ("protocol", "server/registry", "server/policy"),
     "server/jobs": ("protocol", "server/registry", "server/policy", "server/router"),
     "server/job_store": ("protocol", "transport", "server/jobs"),
+    "server/log_store": ("protocol", "transport", "server/jobs"),
     "server/node": _SERVER_CORE,
     "server/bridge": _SERVER_CORE + ("transport",),
     "server/adapters": _SERVER_CORE + ("transport",),
