@@ -79,6 +79,7 @@ Connection::Connection(Reactor& reactor, Socket socket, Role role,
       handler_(handler),
       half_open_(half_open),
       channels_(options.channels),
+      handshakes_(options.handshakes),
       linger_time_(options.linger),
       unsent_bytes_(options.stream.unsent_bytes),
       phase_ends_(reactor.now() + options.door_timeout),
@@ -92,6 +93,7 @@ Connection::Connection(Reactor& reactor, Socket socket, Role role,
 }
 
 Connection::~Connection() {
+  if (sealed_ != nullptr && sealed_->step != nullptr) sealed_->step->give_up();
   if (half_open_ != nullptr) half_open_->remove(*this);
 }
 
@@ -135,10 +137,46 @@ void Connection::on_bytes(std::span<std::byte> bytes, const std::shared_ptr<cons
 void Connection::take(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper) {
   if (sealed_ == nullptr) return feed(bytes, keeper);
   if (phase_ != Phase::open) return;
+  if (handshakes_ != nullptr && in_handshake()) return give_away(bytes);
   Opener opener(*this, bytes, keeper);
   const auto taken = sealed_->channel->receive(bytes, opener);
   if (!taken) return fail_channel(taken.error());
   reactor_.at_end_of_turn(*this);
+}
+
+// A worker does the next step of the handshake. What comes until it is done waits, and so does the
+// peer's end: what it has sent before tells why it is refused.
+void Connection::give_away(std::span<const std::byte> bytes) {
+  Sealed& sealed = *sealed_;
+  if (sealed.later.size() + bytes.size() > kHandshakeBytesMax) {
+    return finish({.cause = CloseCause::channel,
+                   .local = true,
+                   .channel = protocol::ChannelError::bad_length});
+  }
+  sealed.later.insert(sealed.later.end(), bytes.begin(), bytes.end());
+  if (sealed.step != nullptr) return;
+  sealed.step = std::make_shared<HandshakeStep>();
+  sealed.step->channel = std::move(sealed.channel);
+  sealed.step->bytes = std::exchange(sealed.later, {});
+  sealed.step->waiter = this;
+  handshakes_->take(sealed.step, reactor_);
+}
+
+void Connection::on_handshake_step(HandshakeStep& step) {
+  Sealed& sealed = *sealed_;
+  sealed.channel = std::move(step.channel);
+  sealed.step.reset();  // Whoever calls this has a share as well.
+  std::vector<std::byte> later = std::exchange(sealed.later, {});
+  if (phase_ == Phase::open) {
+    if (!step.outcome) return fail_channel(step.outcome.error());
+    feed(step.text, nullptr);
+    if (!later.empty()) take(later, nullptr);
+  }
+  // Not yet, if that was the beginning of another step.
+  if (sealed.end && sealed.step == nullptr) {
+    return finish(phase_ == Phase::open ? *sealed.end : reason_);
+  }
+  if (phase_ != Phase::gone) reactor_.at_end_of_turn(*this);
 }
 
 // Returns what is still to be read, nothing while the door is undecided or when it is closed.
@@ -178,7 +216,9 @@ bool Connection::open_door(Door door) {
 void Connection::fail_channel(protocol::ChannelError error) {
   const std::vector<std::byte> last = sealed_->channel->take_output();
   const std::array pieces = {std::span<const std::byte>(last)};
-  if (!last.empty() && socket_.writable()) static_cast<void>(socket_.write(pieces));
+  if (!last.empty() && socket_.is_open() && socket_.writable()) {
+    static_cast<void>(socket_.write(pieces));
+  }
   finish({.cause = CloseCause::channel, .local = true, .channel = error});
 }
 
@@ -218,7 +258,12 @@ void Connection::on_writable() { reactor_.at_end_of_turn(*this); }
 
 void Connection::on_stream_end(std::error_code error) {
   if (phase_ == Phase::closing || phase_ == Phase::lingering) return finish(reason_);
-  finish({.cause = error ? CloseCause::io_error : CloseCause::eof, .error = error});
+  const CloseReason end{.cause = error ? CloseCause::io_error : CloseCause::eof, .error = error};
+  if (sealed_ != nullptr && sealed_->step != nullptr) {
+    sealed_->end = end;
+    return;
+  }
+  finish(end);
 }
 
 // From here on the peer has a bounded time to take the last bytes.
@@ -297,6 +342,7 @@ std::optional<std::size_t> Connection::write(std::span<const std::span<const std
 // Nothing is sealed before all that was is with the kernel: until then urgent frames may pass.
 void Connection::write_sealed() {
   Sealed& sealed = *sealed_;
+  if (sealed.channel == nullptr || !socket_.is_open()) return;
   if (sealed.unsent.empty()) seal_more();
   if (sealed.unsent.empty() || phase_ == Phase::over) return;
   const std::array pieces = {std::span<const std::byte>(sealed.unsent).subspan(sealed.sent)};

@@ -17,6 +17,7 @@
 #include "protocol/session.h"
 #include "transport/door.h"
 #include "transport/half_open.h"
+#include "transport/handshake_workers.h"
 #include "transport/reactor.h"
 #include "transport/socket.h"
 #include "transport/stream_socket.h"
@@ -77,6 +78,8 @@ struct ConnectionOptions {
   protocol::Duration linger = std::chrono::seconds{2};
   // Of an acceptor: which channels its door speaks; nullptr for none. Kept by reference.
   protocol::ChannelSource* channels = nullptr;
+  // Who computes their handshakes; nullptr: the reactor's thread. Kept by reference.
+  HandshakeWorkers* handshakes = nullptr;
 };
 
 // Drives a protocol::Session by a socket: what is read goes into the session, its events to the
@@ -85,8 +88,10 @@ struct ConnectionOptions {
 //
 // One thread: the reactor's. May be destroyed at any time except inside its own on_event(); then
 // nothing more is called.
-class Connection final : private StreamSink, private EndOfTurn {
+class Connection final : private StreamSink, private EndOfTurn, private HandshakeWaiter {
  public:
+  // Bytes that a peer may have sent while a worker has its channel: a handshake and a hello.
+  static constexpr std::size_t kHandshakeBytesMax = 32u << 10;
   // Bytes the session may choose for one write: beyond it, urgent frames could not overtake.
   static constexpr std::size_t kWriteBytesMax = 256u << 10;
   // The same while another connection of the shard carries critical frames. One that does itself
@@ -125,9 +130,14 @@ class Connection final : private StreamSink, private EndOfTurn {
   [[nodiscard]] const std::optional<PeerCredentials>& peer_credentials() const {
     return credentials_;
   }
-  // The channel between session and socket; nullptr where there is none. It may not be open yet.
+  // The channel between session and socket; nullptr where there is none, or a worker has it. It may
+  // not be open yet.
   [[nodiscard]] const protocol::Channel* channel() const {
     return sealed_ == nullptr ? nullptr : sealed_->channel.get();
+  }
+  // Whether there is a channel that is not open yet.
+  [[nodiscard]] bool in_handshake() const {
+    return sealed_ != nullptr && (sealed_->channel == nullptr || !sealed_->channel->open());
   }
   // The peer for logs: "127.0.0.1:40312" or "unix pid 7 uid 1000".
   [[nodiscard]] const std::string& peer_name() const { return peer_name_; }
@@ -147,9 +157,12 @@ class Connection final : private StreamSink, private EndOfTurn {
   // What a channel needs beside the session.
   struct Sealed {
     std::unique_ptr<protocol::Channel> channel;
-    std::vector<std::byte> unsent{};  // Bytes that the kernel has not taken,
-    std::size_t sent = 0;             // but for so many.
-    std::size_t plain = 0;            // Of them, bytes of the session that it was not told of.
+    std::shared_ptr<HandshakeStep> step{};  // Has the channel meanwhile;
+    std::vector<std::byte> later{};         // this came in that time,
+    std::optional<CloseReason> end{};       // and that was the peer's end.
+    std::vector<std::byte> unsent{};        // Bytes that the kernel has not taken,
+    std::size_t sent = 0;                   // but for so many.
+    std::size_t plain = 0;  // Of them, bytes of the session that it was not told of.
   };
   class Opener;
 
@@ -162,6 +175,8 @@ class Connection final : private StreamSink, private EndOfTurn {
   std::span<std::byte> pass_door(std::span<std::byte> bytes);
   bool open_door(Door door);
   void take(std::span<std::byte> bytes, const std::shared_ptr<const void>& keeper);
+  void give_away(std::span<const std::byte> bytes);
+  void on_handshake_step(HandshakeStep& step) override;
   void feed(std::span<const std::byte> bytes, const std::shared_ptr<const void>& keeper);
   std::size_t hand_out_events();
   void note_critical();
@@ -186,6 +201,7 @@ class Connection final : private StreamSink, private EndOfTurn {
   Connection* older_ = nullptr;  // In half_open_.
   Connection* newer_ = nullptr;
   protocol::ChannelSource* const channels_;
+  HandshakeWorkers* const handshakes_;
   std::unique_ptr<Sealed> sealed_;
   const protocol::Duration linger_time_;
   const std::uint32_t unsent_bytes_;

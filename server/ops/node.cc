@@ -107,6 +107,11 @@ std::expected<void, std::string> Node::open_doors() {
   if (std::ranges::any_of(options_.listen, &transport::Address::tls)) {
     if (auto opened = open_tls(); !opened) return opened;
   }
+  if (noise_ != nullptr || tls_ != nullptr) {
+    handshakes_ = std::make_unique<transport::HandshakeWorkers>(
+        std::max<std::size_t>(1, options_.shards / 2));
+    context_->handshakes = handshakes_.get();
+  }
   for (const transport::Address& address : options_.listen) {
     auto listener = transport::Listener::listen(address, {.shards = options_.shards});
     if (!listener) return std::unexpected(std::move(listener.error().message));

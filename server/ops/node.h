@@ -98,6 +98,7 @@ class Node {
   std::unique_ptr<TlsDoor> tls_;      // The same.
   std::vector<transport::Listener> listeners_;
   std::vector<std::unique_ptr<transport::Reactor>> reactors_;
+  std::unique_ptr<transport::HandshakeWorkers> handshakes_;  // Where a door speaks a channel.
   std::unique_ptr<NodeLinks> links_;
   std::unique_ptr<ShardContext> context_;
   std::unique_ptr<BanService> bans_;  // On the thread of shard 0.

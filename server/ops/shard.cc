@@ -332,6 +332,7 @@ void Shard::on_accepted(transport::Socket socket, protocol::QosClass ceiling,
   const protocol::SharedSessionConfig& config = config_for(socket, ceiling);
   transport::ConnectionOptions options = connection_options_;
   options.channels = channels;
+  options.handshakes = context_.handshakes;
   auto peer = std::make_unique<Peer>(*this, std::move(socket), config, options, std::move(prefix),
                                      peers_.size());
   if (const auto started = peer->connection().start(); !started) {
@@ -397,8 +398,7 @@ void Shard::forget(Peer& peer, const CloseReason& reason) {
     audit_refusal("door.refused", log_key(peer.connection()), peer.connection().peer_name(),
                   transport::to_string(reason));
   }
-  const protocol::Channel* channel = peer.connection().channel();
-  if (channel != nullptr && !channel->open() && peer.id() == 0) ++door_counts_.handshakes_failed;
+  if (peer.connection().in_handshake() && peer.id() == 0) ++door_counts_.handshakes_failed;
   count_pq_refusal(reason);
   count_end(peer, reason);
   reactor_.at_end_of_turn(*this);

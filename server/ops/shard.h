@@ -48,7 +48,8 @@ struct ShardContext {
   policy::AuditSink* audit = nullptr;  // Null: there is no audit log.
   std::shared_ptr<const Security> security{};  // At the start. Never null once there are shards.
   UsageTable& usages;
-  const NoiseDoor* noise = nullptr;  // Null: no door speaks it.
+  const NoiseDoor* noise = nullptr;                   // Null: no door speaks it.
+  transport::HandshakeWorkers* handshakes = nullptr;  // Null: no door speaks a channel.
   spdlog::logger& log;
   // A shard that drains has lost its last connection. Called on the shard's thread, once.
   std::function<void()> on_drained;
