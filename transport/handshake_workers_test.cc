@@ -114,8 +114,8 @@ class HandshakeWorkersTest : public ::testing::Test {
   protocol::BufferPool pool_;
   protocol::SessionConfig config_;
   std::unique_ptr<Reactor> reactor_ = std::move(Reactor::create().value());
-  std::unique_ptr<HandshakeWorkers> workers_ = std::make_unique<HandshakeWorkers>(1);
   Door door_;
+  std::unique_ptr<HandshakeWorkers> workers_ = std::make_unique<HandshakeWorkers>(1);
   Log log_;
   Socket peer_;
   std::unique_ptr<Connection> acceptor_;
