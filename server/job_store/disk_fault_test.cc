@@ -18,6 +18,13 @@ using testing::make_record;
 using testing::TestFolder;
 using testing::TestStore;
 
+// A job that the log's room does not hold, whatever was in the log before.
+jobs::JobRecord make_large_record(jobs::Row row) {
+  jobs::JobRecord record = make_record(row);
+  record.spec.environment.emplace_back("PAD", std::string(60'000, 'x'));
+  return record;
+}
+
 class FullDisk : public ::testing::Test {
  protected:
   const TestFolder folder_;
@@ -31,7 +38,7 @@ TEST_F(FullDisk, loses_nothing_and_goes_on_by_itself_when_space_returns) {
   store_->insert(make_record(1));
   store_.wait(1);
   vfs_.fill_disk(true);
-  store_->insert(make_record(2));
+  store_->insert(make_large_record(2));
   const auto last = store_->update(make_record(1).id, 0, assigned(5));
   store_.wait_log("jobs wait to be written: database or disk is full");
   EXPECT_EQ(store_->room(), StoreRoom::disk_full);
@@ -42,7 +49,7 @@ TEST_F(FullDisk, loses_nothing_and_goes_on_by_itself_when_space_returns) {
   EXPECT_EQ(store_->room(), StoreRoom::open);
   jobs::JobRecord first = make_record(1);
   first.status = assigned(5);
-  EXPECT_EQ(store_.open().live, (std::vector{first, make_record(2)}));
+  EXPECT_EQ(store_.open().live, (std::vector{first, make_large_record(2)}));
 }
 
 TEST_F(FullDisk, takes_ends_in_the_room_that_the_log_has) {
@@ -72,7 +79,7 @@ TEST_F(FullDisk, closes_and_gives_up_what_it_never_promised) {
   store_->insert(make_record(1));
   store_.wait(1);
   vfs_.fill_disk(true);
-  store_->insert(make_record(2));
+  store_->insert(make_large_record(2));
   store_.wait_log("jobs wait to be written");
   store_->close();
   store_.wait_log("1 changes of jobs are given up");
