@@ -197,9 +197,10 @@ protocol::ChannelSource* Node::channels_of(const transport::Address& address) co
 
 // Each file by itself: one that is faulty keeps only its own old content.
 void Node::reload() {
-  if (!options_.security_file.empty()) reload_security();
   if (tls_ != nullptr) tell_reload("TLS", tls_->reload());
   if (noise_ != nullptr) tell_reload("Noise", noise_->reload());
+  // Last, as it holds everyone to what is known by then.
+  if (!options_.security_file.empty()) reload_security();
   if (options_.security_file.empty() && tls_ == nullptr && noise_ == nullptr) {
     log_.info("reload: there is nothing to read again");
   }

@@ -181,6 +181,29 @@ TEST_F(ServerNoise, a_list_that_is_read_again_is_for_new_sessions) {
   EXPECT_EQ(seen_as(*client), "first") << "its session goes on";
 }
 
+TEST_F(ServerNoise, a_key_that_is_gone_from_the_list_ends_sessions_where_a_policy_is_read_again) {
+  const Peer first;
+  const std::string policy = write("policy", R"(
+provider keys noise
+provider own unix
+role any
+  allow *
+bind noise subject * any
+)");
+  start({"--security", policy, "--set",
+         "noise.keys=" + write("keys", first.digits() + " first\n")});
+  const auto client = dial(first);
+  ASSERT_TRUE(client->wait_ready());
+  EXPECT_EQ(client->call("valkyrie.Node", "Echo", "x").code, protocol::StatusCode::ok);
+  write("keys", "# nobody\n");
+  node_->process.signal(SIGHUP);
+  ASSERT_TRUE(node_->process.log.find("everyone is held"));
+  static_cast<void>(client->start_call("valkyrie.Node", "Echo", "x"));
+  const auto reason = client->wait_closed();
+  ASSERT_TRUE(reason.has_value());
+  EXPECT_EQ(reason->code, CloseCode::auth_expired);
+}
+
 TEST_F(ServerNoise, a_psk_is_asked_for_beside_the_key) {
   const std::string psk = write("psk", std::string(64, '7') + "\n");
   start({"--set", "noise.psk=" + psk});

@@ -59,6 +59,12 @@ class Pipe {
     }
   }
 
+  // Sends bytes, cut into pieces that arrive in order.
+  void send(std::span<const std::byte> bytes, const Faults& faults, std::mt19937_64& random,
+            Instant now) {
+    push(bytes, faults, random, now);
+  }
+
   // Gives what is due to `take(bytes)`, read by read. False if nothing was.
   template <class Take>
   bool deliver(const Faults& faults, std::mt19937_64& random, Instant now, Take take) {
