@@ -60,6 +60,10 @@ Read set_option(ProviderDraft& draft, std::string_view name, std::string_view va
     draft.groups_claim = value;
   } else if (name == "tenant" && uses_tokens(draft)) {
     draft.tenant_claim = value;
+  } else if (name == "as" && uses_tokens(draft)) {
+    if (value.size() > kTenantBytesMax)
+      return wrong("as=TENANT has at most {} bytes", kTenantBytesMax);
+    draft.tenant = value;
   } else if (name == "secrets" && uses_tokens(draft)) {
     if (value != "accept") return wrong("write secrets=accept, or leave it out");
     draft.symmetric = SymmetricKeys::accepted;
@@ -100,6 +104,9 @@ Read read_provider(const Words& words, SecurityDraft& into) {
   if (uses_keys(draft) && draft.keys_path.empty()) return wrong("keys=PATH is missing");
   if (uses_tokens(draft) && (draft.issuer.empty() || draft.audience.empty())) {
     return wrong("issuer=TEXT or audience=TEXT is missing");
+  }
+  if (!draft.tenant.empty() && !draft.tenant_claim.empty()) {
+    return wrong("as= says which tenant its peers are of, tenant= that tokens say it: write one");
   }
   into.providers.push_back(std::move(draft));
   return {};
@@ -229,7 +236,8 @@ std::expected<Provider, std::string> make_provider(const ProviderDraft& draft,
                                    .audience = draft.audience,
                                    .skew = draft.skew,
                                    .groups_claim = draft.groups_claim,
-                                   .tenant_claim = draft.tenant_claim}};
+                                   .tenant_claim = draft.tenant_claim,
+                                   .tenant = draft.tenant}};
   }
   return provider;
 }

@@ -33,6 +33,7 @@ struct ProviderDraft {
   std::chrono::seconds skew{60};
   std::string groups_claim = "groups";
   std::string tenant_claim{};
+  std::string tenant{};
   std::optional<ChannelProvider> only_with{};
 };
 

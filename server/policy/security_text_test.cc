@@ -91,6 +91,13 @@ TEST(SecurityText, provider_takes_the_options_of_its_method_once_each) {
   EXPECT_EQ(error_of("provider a api_key keys=/k keys=/l"), "line 1: \"keys\" is there twice");
   EXPECT_EQ(error_of("provider a api_key keys="), "line 1: \"keys=\": write OPTION=VALUE");
   EXPECT_EQ(error_of("provider a token skew=601s"), "line 1: write skew=60s; at most 600s");
+  EXPECT_EQ(
+      error_of("provider a token keys=/k issuer=x audience=y as=t tenant=org"),
+      "line 1: as= says which tenant its peers are of, tenant= that tokens say it: write one");
+  EXPECT_EQ(error_of("provider a token as=" + std::string(256, 't')),
+            "line 1: as=TENANT has at most 255 bytes");
+  EXPECT_EQ(error_of("provider a api_key as=t"),
+            "line 1: a provider of api_key has no option \"as\"");
   EXPECT_EQ(error_of("provider a token secrets=yes"),
             "line 1: write secrets=accept, or leave it out");
   EXPECT_EQ(error_of("provider a unix\nprovider a noise"), "line 2: provider \"a\" is there twice");
@@ -98,7 +105,7 @@ TEST(SecurityText, provider_takes_the_options_of_its_method_once_each) {
 
 TEST(SecurityText, provider_is_made_of_its_draft_and_the_text_of_its_keys) {
   const auto draft = parse_security_text(
-      "provider idp token issuer=https://id.example.com audience=valkyrie keys=/k\n"
+      "provider idp token issuer=https://id.example.com audience=valkyrie keys=/k as=acme\n"
       "provider robots api_key keys=/a\nprovider own unix subjects=uid:1\n");
   ASSERT_TRUE(draft.has_value()) << draft.error();
   std::vector<Provider> providers;

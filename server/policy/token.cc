@@ -151,7 +151,7 @@ std::expected<std::vector<std::string>, TokenError> read_groups(const json::obje
 
 std::expected<Identity, TokenError> read_identity(const json::object& claims,
                                                   const TokenSettings& settings) {
-  Identity identity{.method = AuthenticationMethod::token};
+  Identity identity{.method = AuthenticationMethod::token, .tenant = settings.tenant};
   const auto subject = text_in(claims, "sub");
   if (!subject || subject->empty()) return Error(TokenError::bad_claim);
   identity.subject = *subject;

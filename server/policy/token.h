@@ -49,7 +49,8 @@ struct TokenSettings {
   std::string audience;
   std::chrono::seconds skew{60};  // By how much clocks may differ.
   std::string groups_claim = "groups";
-  std::string tenant_claim{};  // Empty: all are of the node's own tenant.
+  std::string tenant_claim{};  // Empty: all are of one tenant,
+  std::string tenant{};        // this; empty: the node's own.
 };
 
 // What a token proves.

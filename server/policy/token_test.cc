@@ -289,5 +289,17 @@ TEST(Token, subject_and_tenant_must_fit_into_what_services_are_told) {
   EXPECT_EQ(issuer.refusal(issuer.good()), text(TokenError::bad_claim)) << "no tenant";
 }
 
+TEST(Token, tenant_that_the_provider_has_is_the_tokens_whatever_it_claims) {
+  Issuer issuer;
+  issuer.settings().tenant = "partner";
+  const auto token = issuer.ed(kEdHeader, R"({"iss":"https://id.example.com","aud":"valkyrie",)"
+                                          R"("exp":1800000300,"sub":"ada","tenant":"acme"})");
+  const auto verified = verify_token(token, issuer.settings(), kNow);
+  ASSERT_TRUE(verified.has_value());
+  EXPECT_EQ(verified->identity.tenant, "partner");
+  issuer.settings().tenant = std::string(kTenantBytesMax + 1, 't');
+  EXPECT_EQ(issuer.refusal(token), text(TokenError::bad_claim));
+}
+
 }  // namespace
 }  // namespace valkyrie::policy
