@@ -8,11 +8,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <random>
-#include <span>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "protocol/crypto/digest.h"
 #include "server/log_store/testing/watched_store.h"
 
 namespace valkyrie::log_store {
@@ -23,19 +21,13 @@ using jobs::LogPiece;
 using messages::OutputStream;
 using testing::contents;
 using testing::log_id;
+using testing::sha256_of;
 using testing::TemporaryDirectory;
 using testing::text_in;
 using testing::WatchedStore;
 
-constexpr std::uint64_t kNow = 1'790'000'000'000;
+constexpr std::uint64_t kNow = testing::kNowMs;
 const LogId kLog = log_id(1);
-
-std::array<std::uint8_t, 32> sha256_of(std::string_view text) {
-  const auto digest = protocol::crypto::sha256(std::as_bytes(std::span(text)));
-  std::array<std::uint8_t, 32> bytes;
-  std::memcpy(bytes.data(), digest.data(), bytes.size());
-  return bytes;
-}
 
 TEST(FileLogStore, gives_back_bytes_streams_and_times) {
   const TemporaryDirectory directory;

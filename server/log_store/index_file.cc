@@ -69,7 +69,7 @@ std::uint64_t find(IndexFile& index, std::uint64_t offset) {
   return low;
 }
 
-void add(std::vector<Run>& runs, Run run) {
+void add(std::vector<StreamRun>& runs, StreamRun run) {
   if (!runs.empty() && runs.back().stream == run.stream) {
     const std::uint64_t before = runs.back().unix_ms;
     const std::uint64_t apart = before > run.unix_ms ? before - run.unix_ms : run.unix_ms - before;
@@ -78,8 +78,8 @@ void add(std::vector<Run>& runs, Run run) {
   runs.push_back(run);
 }
 
-std::vector<Run> collect(IndexFile& index, std::uint64_t begin, std::uint64_t end) {
-  std::vector<Run> runs;
+std::vector<StreamRun> collect(IndexFile& index, std::uint64_t begin, std::uint64_t end) {
+  std::vector<StreamRun> runs;
   std::uint64_t cursor = begin;
   std::uint64_t last_ms = 0;
   std::uint64_t number = find(index, begin);
@@ -120,9 +120,10 @@ std::expected<std::uint64_t, std::error_code> undamaged(LogFile& file) {
 
 }  // namespace
 
-std::expected<std::vector<Run>, std::error_code> runs_of(LogFile& index,
-                                                         std::optional<std::uint64_t> records,
-                                                         std::uint64_t begin, std::uint64_t end) {
+std::expected<std::vector<StreamRun>, std::error_code> runs_of(LogFile& index,
+                                                               std::optional<std::uint64_t> records,
+                                                               std::uint64_t begin,
+                                                               std::uint64_t end) {
   std::array<char, kIndexHeader.size()> header{};
   const auto got = index.read(0, header);
   if (!got) return std::unexpected(got.error());
@@ -134,7 +135,7 @@ std::expected<std::vector<Run>, std::error_code> runs_of(LogFile& index,
   }
   while (true) {
     IndexFile file(index, *records);
-    std::vector<Run> runs = collect(file, begin, end);
+    std::vector<StreamRun> runs = collect(file, begin, end);
     if (file.error()) return std::unexpected(file.error());
     if (!file.damaged()) return runs;
     const auto good = undamaged(index);

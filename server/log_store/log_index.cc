@@ -66,7 +66,10 @@ IndexHeader check_header(std::string_view bytes) {
   const std::string_view whole(kIndexHeader.data(), kIndexHeader.size());
   bytes = bytes.substr(0, whole.size());
   if (bytes == whole) return IndexHeader::ours;
-  return whole.starts_with(bytes) ? IndexHeader::torn : IndexHeader::foreign;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] != whole[i] && bytes[i] != '\0') return IndexHeader::foreign;
+  }
+  return IndexHeader::torn;
 }
 
 bool IndexScan::feed(std::string_view bytes, std::uint64_t log_bytes) {

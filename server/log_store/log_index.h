@@ -41,7 +41,7 @@ void encode_record(const IndexRecord& record, std::string& out);
 // What the beginning of a file says about it.
 enum class IndexHeader : std::uint8_t {
   ours,
-  torn,     // The beginning of ours, or nothing: records can be written after a new header.
+  torn,     // What a crash may leave of ours: a beginning, or zeros in place of bytes.
   foreign,  // Another version's or something else: not to be touched.
 };
 // `bytes` are the first 8 of a file, or all it has.

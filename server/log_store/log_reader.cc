@@ -76,7 +76,7 @@ std::expected<std::vector<LogPiece>, std::error_code> LogReader::read_pieces(con
   }
   if (offset >= limit || max == 0) return std::vector<LogPiece>();
   const std::uint64_t end = offset + std::min<std::uint64_t>(max, limit - offset);
-  std::vector<Run> runs{{.offset = offset}};
+  std::vector<StreamRun> runs{{.offset = offset}};
   if (files->index) {
     const auto records = extent ? std::optional(extent->index_records) : std::nullopt;
     auto found = runs_of(*files->index, records, offset, end);

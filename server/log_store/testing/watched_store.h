@@ -20,14 +20,9 @@
 
 #include "server/log_store/file_log_store.h"
 #include "server/log_store/log_name.h"
+#include "server/log_store/testing/logs.h"
 
 namespace valkyrie::log_store::testing {
-
-// The log of the first attempt of a job.
-inline jobs::LogId log_id(std::uint64_t row, std::uint32_t attempt = 1) {
-  return {.job = jobs::JobId::make(1'790'000'000'000, 1, row, static_cast<std::uint16_t>(row)),
-          .attempt = attempt};
-}
 
 // A directory that goes away with the object.
 class TemporaryDirectory {
@@ -65,13 +60,6 @@ inline std::string contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// What pieces have, one after another.
-inline std::string text_in(const std::vector<jobs::LogPiece>& pieces) {
-  std::string text;
-  for (const jobs::LogPiece& piece : pieces) text += piece.data;
-  return text;
-}
-
 // A store whose news can be waited for. One thread uses it.
 class WatchedStore {
  public:
@@ -91,7 +79,7 @@ class WatchedStore {
   // Appends where the log ends.
   void append(const jobs::LogId& log, const std::string& data,
               messages::OutputStream stream = messages::OutputStream::merged,
-              std::uint64_t unix_ms = 1'790'000'000'000) {
+              std::uint64_t unix_ms = kNowMs) {
     const auto [end, fresh] = ends_.try_emplace(log, 0);
     if (fresh) end->second = store_->length(log);
     store_->append(log, stream, end->second, unix_ms, data);
