@@ -97,6 +97,42 @@ TEST_F(FullDisk, is_named_when_a_store_is_opened) {
   EXPECT_EQ(store_.open_error(), "");
 }
 
+// Writes jobs through commits, checkpoints and moves to done files, with one write refused on the
+// way. Returns what the store has to give back.
+std::vector<jobs::JobRecord> write_jobs(TestStore& store) {
+  std::vector<jobs::JobRecord> records;
+  for (jobs::Row row = 1; row <= 40; ++row) {
+    records.push_back(make_large_record(row));
+    store->insert(records.back());
+    records.back().status = ended(row, store.now_ms);
+    store.wait(store->update(records.back().id, 0, records.back().status));
+    store.now_ms += 20ull * 60 * 1000;
+  }
+  return records;
+}
+
+TEST_F(FullDisk, loses_nothing_whichever_write_it_refuses) {
+  for (std::uint64_t write = 0;; ++write) {
+    SCOPED_TRACE(write);
+    const TestFolder folder;
+    TestStore store(folder.store(), {.log_bytes_max = 1u << 20,
+                                     .look_interval = std::chrono::milliseconds(1),
+                                     .vfs = vfs_.name()});
+    vfs_.refuse_write(write * write / 4);
+    if (const std::string error = store.open_error(); !error.empty()) {
+      EXPECT_NE(error.find("make room on its disk"), std::string::npos) << error;
+      static_cast<void>(store.open());
+    }
+    const auto records = write_jobs(store);
+    const bool refused = vfs_.refused();
+    vfs_.refuse_write(1u << 30);
+    const jobs::StoredJobs jobs = store.open();
+    EXPECT_EQ(jobs.ended, records);
+    EXPECT_EQ(jobs.next_row, records.size() + 1);
+    if (!refused) break;
+  }
+}
+
 class LowDisk : public FullDisk {
  protected:
   // The tidier has looked at the disk since.
@@ -160,22 +196,23 @@ TEST(LongLog, lets_submits_pause_until_it_is_in_the_file) {
   EXPECT_EQ(store.open().live.size(), row);
 }
 
-// Does `work` with a store on a disk where syncs of files with this suffix fail.
-template <class Work>
-void on_broken_disk(const std::string& suffix, const Work& work) {
-  const TestFolder folder;
-  FaultVfs vfs("broken-disk");
-  TestStore store(folder.store(),
-                  {.log_bytes_max = 64u << 10, .ended_stay = {}, .vfs = vfs.name()});
-  static_cast<void>(store.open());
-  store.wait(store->insert(make_record(1)));
-  vfs.break_syncs(suffix);
-  work(store);
-}
-
 class BrokenDiskDeathTest : public ::testing::Test {
  protected:
   BrokenDiskDeathTest() { ::testing::GTEST_FLAG(death_test_style) = "threadsafe"; }
+
+  // Does `work` with a store on a disk where syncs of files with this suffix fail.
+  template <class Work>
+  void on_broken_disk(const std::string& suffix, const Work& work) const {
+    FaultVfs vfs("broken-disk");
+    TestStore store(folder_.store(),
+                    {.log_bytes_max = 64u << 10, .ended_stay = {}, .vfs = vfs.name()});
+    static_cast<void>(store.open());
+    store.wait(store->insert(make_record(1)));
+    vfs.break_syncs(suffix);
+    work(store);
+  }
+
+  const TestFolder folder_{"job-store-disk-death"};
 };
 
 TEST_F(BrokenDiskDeathTest, ends_the_process_when_a_commit_cannot_be_synced) {

@@ -170,7 +170,7 @@ FileError unusable(const std::string& path, const SqlError& error) {
   if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) return {damaged(path, error.text)};
   return {.text = fmt::format("cannot use the job store {}: {}{}", path, error.text,
                               error.is_full() ? "; make room on its disk" : ""),
-          .is_full = error.is_full()};
+          .may_pass = error.is_full() || error.is_busy()};
 }
 
 std::expected<Database, FileError> open_file(const std::string& path, FileKind kind,

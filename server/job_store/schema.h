@@ -25,8 +25,8 @@ enum class FileKind : std::uint8_t {
 
 // Why a file cannot be used.
 struct FileError {
-  std::string text;      // For people, with what to do.
-  bool is_full = false;  // Its disk is: the same may succeed later.
+  std::string text;       // For people, with what to do.
+  bool may_pass = false;  // Its disk is full, or another program holds it: try again later.
 };
 
 // Opens the file, which exists and which this process has not open: an empty one gets its tables,

@@ -198,7 +198,7 @@ TEST(SqliteJobStore, says_why_a_folder_cannot_be_made) {
 
 TEST(SqliteJobStoreDeathTest, ends_the_process_when_a_token_is_not_what_the_plane_thinks) {
   ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  const TestFolder folder;
+  const TestFolder folder("job-store-token-death");
   const auto update_with_another_token = [&] {
     TestStore store(folder.store());
     static_cast<void>(store.open());

@@ -120,7 +120,8 @@ void Tidier::move_if_due() {
   while (!state_.low && !state_.stuck && !state_.tidier.is_closed()) {
     const auto moved = done_files_.move(now);
     if (moved && *moved > 0) continue;
-    if (!moved && !moved.error().is_full) state_.fail(moved.error().text);
+    if (!moved && !moved.error().may_pass) state_.fail(moved.error().text);
+    if (!moved) state_.options.log(moved.error().text);
     return;
   }
 }

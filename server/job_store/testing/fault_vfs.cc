@@ -160,6 +160,16 @@ void FaultVfs::fill_disk(bool full) {
   full_ = full;
 }
 
+void FaultVfs::refuse_write(std::uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  writes_to_refusal_ = count;
+}
+
+bool FaultVfs::refused() {
+  const std::lock_guard lock(mutex_);
+  return !writes_to_refusal_;
+}
+
 void FaultVfs::break_syncs(std::string suffix) {
   const std::lock_guard lock(mutex_);
   broken_ = std::move(suffix);
@@ -187,6 +197,13 @@ std::optional<int> FaultVfs::changing(const std::string& path, Change change, st
   const bool grows =
       change.kind == Change::Kind::write && change.offset + change.data.size() > size;
   if (full_ && grows) return SQLITE_FULL;
+  if (change.kind == Change::Kind::write && writes_to_refusal_) {
+    if (*writes_to_refusal_ == 0) {
+      writes_to_refusal_.reset();
+      return SQLITE_FULL;
+    }
+    --*writes_to_refusal_;
+  }
   images_[path].pending.push_back(std::move(change));
   return std::nullopt;
 }

@@ -29,6 +29,10 @@ class FaultVfs {
 
   // From here on nothing that makes a file longer succeeds: SQLITE_FULL.
   void fill_disk(bool full);
+  // The write after `count` more fails once: SQLITE_FULL.
+  void refuse_write(std::uint64_t count);
+  // Whether that write came.
+  [[nodiscard]] bool refused();
   // From here on every sync of files whose names end so fails.
   void break_syncs(std::string suffix);
 
@@ -70,7 +74,8 @@ class FaultVfs {
   std::map<std::string, Image> images_;
   std::function<void()> step_;
   bool full_ = false;
-  std::optional<std::string> broken_;  // The suffix whose syncs fail.
+  std::optional<std::uint64_t> writes_to_refusal_;  // nullopt: none is to come.
+  std::optional<std::string> broken_;               // The suffix whose syncs fail.
 };
 
 }  // namespace valkyrie::job_store::testing

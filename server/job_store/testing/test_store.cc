@@ -20,6 +20,12 @@ TestFolder::TestFolder() {
   VALKYRIE_ASSERT(made != nullptr);
 }
 
+TestFolder::TestFolder(const std::string& name)
+    : path_((std::filesystem::current_path() / name).string()) {
+  std::filesystem::remove_all(path_);
+  std::filesystem::create_directory(path_);
+}
+
 TestFolder::~TestFolder() {
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
@@ -90,7 +96,9 @@ std::string TestStore::open_error() {
   store_.reset();
   ++options_.epoch;
   auto opened = SqliteJobStore::open(directory_, options_);
-  return opened ? "" : opened.error();
+  if (!opened) return opened.error();
+  store_ = std::move(opened->store);
+  return "";
 }
 
 void TestStore::durable() {

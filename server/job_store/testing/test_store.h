@@ -18,6 +18,9 @@ namespace valkyrie::job_store::testing {
 class TestFolder {
  public:
   TestFolder();
+  // In the working directory, under this name, empty at first: a test of a death leaves its folder
+  // behind, and the one who waits for the death removes it.
+  explicit TestFolder(const std::string& name);
   TestFolder(const TestFolder&) = delete;
   TestFolder& operator=(const TestFolder&) = delete;
   ~TestFolder();
@@ -49,7 +52,7 @@ class TestStore {
 
   // Closes the store if one is open. Returns what it held; fails the test where it does not open.
   jobs::StoredJobs open();
-  // As open(), but gives back the error; "" if there was none.
+  // As open(), but gives back the error; "" if there was none, and the store is open.
   std::string open_error();
   void close() { store_.reset(); }
 
