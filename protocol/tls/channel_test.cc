@@ -196,6 +196,23 @@ TEST(TlsChannel, a_dialer_without_the_hybrid_exchange_is_told_pq_required) {
   EXPECT_EQ(classical.dialer.error, ChannelError::handshake_failed);
 }
 
+TEST(TlsChannel, a_hello_that_nothing_can_come_of_costs_no_signature) {
+  constexpr std::size_t kAlertBytes = 7;
+  World world;
+  world.node.require_pq = true;
+  Pair classical = world.dial();
+  EXPECT_GE(replace(classical.dialer.way, "\x11\xec", "\x0a\x0a"), 2U);
+  Pair altered = world.dial();
+  altered.dialer.way.resize(altered.dialer.way.size() / 2);
+  altered.dialer.way[3] = std::byte{0};  // A record that is whole, of half a hello.
+  altered.dialer.way[4] = std::byte{16};
+  for (Pair* pair : {&classical, &altered}) {
+    pair->acceptor.take(std::exchange(pair->dialer.way, {}), 1'000'000);
+    EXPECT_TRUE(pair->acceptor.error.has_value());
+    EXPECT_LE(pair->acceptor.way.size(), kAlertBytes) << "no certificate, and nothing signed";
+  }
+}
+
 TEST(TlsChannel, who_speaks_another_protocol_inside_is_refused) {
   World world;
   Pair pair = world.dial();

@@ -1,5 +1,6 @@
-// Reads files of providers, roles and bindings of the input's choice and asks what came of them.
-// Finds crashes, and names of the node that a rule gave away without spelling them.
+// Reads files of providers, roles and bindings, of API keys and of Noise keys, of the input's
+// choice, and asks what came of them. Finds crashes, and names of the node that a rule gave away
+// without spelling them.
 #include "server/policy/security_text.h"
 
 #include <cstddef>
@@ -7,12 +8,22 @@
 #include <string_view>
 
 #include "protocol/assert.h"
+#include "server/policy/noise_keys.h"
 
 using namespace valkyrie::policy;
+
+namespace {
+
+constexpr std::size_t kNoiseKeyDigits = 64;
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   static_cast<void>(ApiKeys::parse(text));
+  if (const auto keys = NoiseKeys::parse(text)) {
+    VALKYRIE_ASSERT(keys->size() <= size / kNoiseKeyDigits && !keys->name_of(""));
+  }
   auto draft = parse_security_text(text);
   if (!draft) return 0;
   for (const ProviderDraft& provider : draft->providers) {

@@ -126,6 +126,22 @@ TEST_P(NodeTls, takes_who_is_classical_unless_that_is_forbidden) {
   refused(strict, "classical", "pq_required");
 }
 
+TEST_P(NodeTls, takes_a_role_that_requires_it_only_by_the_hybrid_exchange) {
+  write("policy",
+        "provider certificates certificate\nrole operator\n  require_pq\n  allow *\n"
+        "bind certificate subject * operator\n");
+  std::vector<std::string> arguments = node_arguments("false");
+  arguments.insert(arguments.end(), {"--security", file("policy")});
+  RunningNode node(arguments);
+  const auto hybrid = carried(node, GetParam(), "hybrid");
+  ASSERT_TRUE(hybrid->session.wait_ready());
+  EXPECT_EQ(hybrid->session.call("valkyrie.Node", "Echo", "x").payload, "x");
+  const auto classical = carried(node, GetParam(), "classical");
+  const auto reason = classical->session.wait_closed();
+  ASSERT_TRUE(reason.has_value());
+  EXPECT_EQ(reason->code, protocol::CloseCode::pq_required);
+}
+
 TEST_P(NodeTls, refuses_certificates_that_nobody_it_trusts_made_for_clients) {
   const Authority stranger{"root", time_ - 10 * kDay, time_ + 10 * kDay};
   Wish expired = now(tls::testing::client_wish());
