@@ -18,6 +18,10 @@ using protocol::Role;
 constexpr std::uint64_t kTurnsMax = 200'000;
 constexpr Duration kTimeMax = 10min;
 
+// Bytes of the longest handshake, both ways, and some of what follows.
+constexpr std::uint64_t kNoiseBytes = 3000;
+constexpr std::uint64_t kTlsBytes = 6000;
+
 // What an acceptor says at once to who has proven nothing.
 constexpr std::size_t kNoiseAnswerMax = 2 + 3 + 2 + noise::kHandshakeBytesMax;
 constexpr std::size_t kTlsAnswerMax = 16U << 10U;
@@ -147,10 +151,11 @@ void ChannelWorld::choose_faults() {
       damage_ = {one_in(), one_in(), one_in()};
       break;
     case 4:
-      cut_ = pick(40);
+      breaks_ = 1 + pick(kind_ == Kind::tls ? kTlsBytes : kNoiseBytes);
       break;
     case 5:
-      stall_ = pick(20);
+      breaks_ = 1 + pick(kind_ == Kind::tls ? kTlsBytes : kNoiseBytes);
+      stalls_ = true;
       break;
     case 6:
       injects_ = true;
@@ -220,16 +225,25 @@ bool ChannelWorld::turn() {
   interfere();
   dialer_->speak(to_acceptor_, faults_, random_, now_);
   acceptor_->speak(to_dialer_, faults_, random_, now_);
-  bool moved = to_acceptor_.deliver(
-      faults_, random_, now_, [this](std::span<const std::byte> b) { acceptor_->take(b, now_); });
-  moved = to_dialer_.deliver(faults_, random_, now_, [this](std::span<const std::byte> b) {
-    dialer_->take(b, now_);
-  }) || moved;
+  const bool moved = carry(to_acceptor_, *acceptor_);
+  const bool moved_back = carry(to_dialer_, *dialer_);
   dialer_->speak(to_acceptor_, faults_, random_, now_);
   acceptor_->speak(to_dialer_, faults_, random_, now_);
   pass_end(*dialer_, to_acceptor_, *acceptor_);
   pass_end(*acceptor_, to_dialer_, *dialer_);
-  return moved;
+  return moved || moved_back;
+}
+
+// Hands out what is due, up to the byte at which the connection is cut or stalls.
+bool ChannelWorld::carry(Pipe& way, ChannelEnd& to) {
+  return way.deliver(faults_, random_, now_, [&](std::span<const std::byte> bytes) {
+    if (is_cut_ || is_stalled_) return;
+    const std::uint64_t left = breaks_ ? *breaks_ - passed_ : UINT64_MAX;
+    bytes = bytes.first(std::min<std::uint64_t>(bytes.size(), left));
+    passed_ += bytes.size();
+    if (!bytes.empty()) to.take(bytes, now_);
+    if (breaks_ && passed_ == *breaks_) break_now();
+  });
 }
 
 // Who is over closes its socket; the other sees the end behind the last byte.
@@ -238,12 +252,14 @@ void ChannelWorld::pass_end(const ChannelEnd& from, Pipe& way, ChannelEnd& to) {
 }
 
 void ChannelWorld::interfere() {
-  if (cut_ && turns_ >= *cut_ && !is_cut_) cut();
-  if (stall_ && turns_ >= *stall_) (pick(2) == 0 ? to_acceptor_ : to_dialer_).stalled = true;
   if (injects_ && pick(6) == 0 && injected_ < 3) inject();
 }
 
-void ChannelWorld::cut() {
+void ChannelWorld::break_now() {
+  if (stalls_) {
+    is_stalled_ = true;
+    return;
+  }
   is_cut_ = true;
   dialer_->take_end(now_);
   acceptor_->take_end(now_);

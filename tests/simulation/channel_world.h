@@ -65,7 +65,8 @@ class ChannelWorld {
   bool let_time_pass();
   void interfere();
   void inject();
-  void cut();
+  bool carry(Pipe& way, ChannelEnd& to);
+  void break_now();
   void pass_end(const ChannelEnd& from, Pipe& way, ChannelEnd& to);
   void check_text() const;
   void check_views() const;
@@ -84,12 +85,14 @@ class ChannelWorld {
   Damage damage_;
   bool hostile_ = false;  // The network does anything at all of that.
   bool injects_ = false;
-  std::optional<std::uint64_t> cut_;  // After so many turns.
-  std::optional<std::uint64_t> stall_;
+  std::optional<std::uint64_t> breaks_;  // Behind this byte of both ways: a cut,
+  bool stalls_ = false;                  // or nothing more passes.
+  std::uint64_t passed_ = 0;             // Bytes.
   std::uint64_t turns_ = 0;
   std::uint64_t injected_ = 0;
   std::uint64_t again_ = 0;
   bool is_cut_ = false;
+  bool is_stalled_ = false;
   Pipe to_acceptor_;
   Pipe to_dialer_;
   std::optional<ChannelEnd> dialer_;
