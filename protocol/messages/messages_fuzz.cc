@@ -30,7 +30,8 @@ constexpr RoundTrip kRoundTrips[] = {
     round_trip<NodeMessage>,       round_trip<RegisterMessage>,
     round_trip<RegisterEvent>,     round_trip<ListServicesRequest>,
     round_trip<ListServicesReply>, round_trip<NodeInfoReply>,
-    round_trip<WatchRequest>,      round_trip<WatchEvent>,
+    round_trip<WhoAmIReply>,       round_trip<WatchRequest>,
+    round_trip<WatchEvent>,
 };
 
 }  // namespace

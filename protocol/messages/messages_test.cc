@@ -141,6 +141,13 @@ TEST(RegistryMessages, every_message_survives_the_round_trip) {
        .waiting = 6,
        .latency = {{.up_to_ns = 1023, .count = 7}, {.up_to_ns = UINT64_MAX, .count = 3}}}}}});
   expect_round_trip(NodeInfoRequest{});
+  expect_round_trip(WhoAmIRequest{});
+  expect_round_trip(WhoAmIReply{.method = 4,
+                                .tenant = "acme",
+                                .subject = "ci@example.com",
+                                .address = "127.0.0.1:4",
+                                .open = true,
+                                .roles = {"deployer", "operator"}});
   expect_round_trip(NodeInfoReply{"n",
                                   "0.1",
                                   1,

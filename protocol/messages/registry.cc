@@ -231,6 +231,19 @@ void describe(A& a, Ref<A, NodeInfoReply> m) {
   a.boolean(8, m.draining);
 }
 
+template <class A>
+void describe(A&, Ref<A, WhoAmIRequest>) {}
+
+template <class A>
+void describe(A& a, Ref<A, WhoAmIReply> m) {
+  a.number(1, m.method);
+  a.text(2, m.tenant, kRegistryTextBytesMax);
+  a.text(3, m.subject, kRegistryTextBytesMax);
+  a.text(4, m.address, kRegistryTextBytesMax);
+  a.boolean(5, m.open);
+  a.texts(6, m.roles, kListedRolesMax, kRegistryTextBytesMax);
+}
+
 std::string encode(const RegisterMessage& message) { return encode_described(message); }
 std::string encode(const RegisterEvent& event) { return encode_described(event); }
 std::string encode(const ListServicesRequest& request) { return encode_described(request); }
@@ -239,6 +252,8 @@ std::string encode(const WatchRequest& request) { return encode_described(reques
 std::string encode(const WatchEvent& event) { return encode_described(event); }
 std::string encode(const NodeInfoRequest& request) { return encode_described(request); }
 std::string encode(const NodeInfoReply& reply) { return encode_described(reply); }
+std::string encode(const WhoAmIRequest& request) { return encode_described(request); }
+std::string encode(const WhoAmIReply& reply) { return encode_described(reply); }
 
 #define VALKYRIE_DECODE(T)                                                    \
   template <>                                                                 \
@@ -253,6 +268,8 @@ VALKYRIE_DECODE(WatchRequest)
 VALKYRIE_DECODE(WatchEvent)
 VALKYRIE_DECODE(NodeInfoRequest)
 VALKYRIE_DECODE(NodeInfoReply)
+VALKYRIE_DECODE(WhoAmIRequest)
+VALKYRIE_DECODE(WhoAmIReply)
 #undef VALKYRIE_DECODE
 
 }  // namespace valkyrie::messages

@@ -251,6 +251,25 @@ struct NodeInfoReply {
   bool operator==(const NodeInfoReply&) const = default;
 };
 
+// Body of Node/WhoAmI.
+struct WhoAmIRequest {
+  bool operator==(const WhoAmIRequest&) const = default;
+};
+
+// Roles of one identity in the answer; the rest is left out.
+inline constexpr std::size_t kListedRolesMax = 256;
+
+// Answer of Node/WhoAmI: how the node sees who asks.
+struct WhoAmIReply {
+  std::uint32_t method = 0;  // As the first byte of IDENTITY.
+  std::string tenant;
+  std::string subject;
+  std::string address;
+  bool open = false;               // The node has no policy: everything is allowed.
+  std::vector<std::string> roles;  // That its policy gives to the caller.
+  bool operator==(const WhoAmIReply&) const = default;
+};
+
 // The body as it goes into a message. What is over a limit is the caller's error to prevent: it
 // would be refused by whoever decodes it.
 [[nodiscard]] std::string encode(const RegisterMessage& message);
@@ -261,5 +280,7 @@ struct NodeInfoReply {
 [[nodiscard]] std::string encode(const WatchEvent& event);
 [[nodiscard]] std::string encode(const NodeInfoRequest& request);
 [[nodiscard]] std::string encode(const NodeInfoReply& reply);
+[[nodiscard]] std::string encode(const WhoAmIRequest& request);
+[[nodiscard]] std::string encode(const WhoAmIReply& reply);
 
 }  // namespace valkyrie::messages

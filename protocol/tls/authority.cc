@@ -206,6 +206,13 @@ std::expected<Credentials, std::string> Authority::issue(const CertificateReques
   return text_of(made->get(), key.get());
 }
 
+bool Authority::has_issued(std::string_view certificate) const {
+  const auto parsed = read_certificates(certificate);
+  const bool issued = parsed && X509_verify(parsed->front().get(), pair_->key.get()) == 1;
+  ERR_clear_error();
+  return issued;
+}
+
 std::string Authority::revoke(const std::vector<std::int64_t>& serials, std::int64_t issued,
                               std::int64_t next) const {
   const bssl::UniquePtr<X509_CRL> list(X509_CRL_new());

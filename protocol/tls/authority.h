@@ -6,6 +6,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "protocol/tls/config.h"
@@ -55,6 +56,8 @@ class Authority {
   // A certificate with a new key. Errors as of make().
   [[nodiscard]] std::expected<Credentials, std::string> issue(
       const CertificateRequest& request) const;
+  // Whether the first certificate of a PEM text was signed by this one.
+  [[nodiscard]] bool has_issued(std::string_view certificate) const;
   // A list, PEM, that takes these serial numbers back; `issued` and `next`, when another list is
   // due, in seconds since 1970.
   [[nodiscard]] std::string revoke(const std::vector<std::int64_t>& serials, std::int64_t issued,

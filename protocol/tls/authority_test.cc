@@ -92,6 +92,26 @@ TEST(TlsAuthority, key_of_another_certificate_is_told_apart) {
   EXPECT_FALSE(Authority::open({.certificate = one.own().certificate, .key = ""}).has_value());
 }
 
+TEST(TlsAuthority, tells_what_it_has_issued_and_taken_back) {
+  const Authority one = authority();
+  const Authority other = authority();
+  const auto made = one.issue({.common_name = "a", .not_after = kUntil, .serial = 77});
+  ASSERT_TRUE(made.has_value());
+  EXPECT_TRUE(one.has_issued(made->certificate));
+  EXPECT_FALSE(other.has_issued(made->certificate));
+  EXPECT_FALSE(one.has_issued("garbage"));
+  EXPECT_EQ(facts_of(made->certificate).serial, 77);
+  const auto lists = revocation_facts(one.revoke({77, 5}, kFrom, kUntil));
+  ASSERT_TRUE(lists.has_value()) << lists.error();
+  ASSERT_EQ(lists->size(), 1U);
+  EXPECT_EQ(std::set(lists->front().serials.begin(), lists->front().serials.end()),
+            (std::set<std::int64_t>{5, 77}));
+  EXPECT_FALSE(lists->front().has_long_serials);
+  EXPECT_EQ(lists->front().next_update, kUntil);
+  EXPECT_TRUE(revocation_facts(one.revoke({}, kFrom, kUntil))->front().serials.empty());
+  EXPECT_FALSE(revocation_facts("garbage").has_value());
+}
+
 TEST(TlsAuthority, serial_numbers_are_positive_and_differ) {
   std::set<std::int64_t> seen;
   for (int i = 0; i < 1000; ++i) seen.insert(random_serial());

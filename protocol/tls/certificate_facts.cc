@@ -75,11 +75,31 @@ bool has_weak_key(const X509& certificate) {
   return EVP_PKEY_bits(key.get()) < (rsa ? kRsaBitsGood : kCurveBitsGood);
 }
 
+std::optional<std::int64_t> serial_of(const ASN1_INTEGER* serial) {
+  std::int64_t value = 0;
+  if (ASN1_INTEGER_get_int64(&value, serial) == 1) return value;
+  ERR_clear_error();
+  return std::nullopt;
+}
+
+RevocationFacts facts_of(X509_CRL& list) {
+  RevocationFacts facts;
+  facts.next_update = seconds_of(X509_CRL_get0_nextUpdate(&list));
+  const STACK_OF(X509_REVOKED)* const all = X509_CRL_get_REVOKED(&list);
+  for (std::size_t i = 0; i < sk_X509_REVOKED_num(all); ++i) {
+    const auto serial = serial_of(X509_REVOKED_get0_serialNumber(sk_X509_REVOKED_value(all, i)));
+    if (serial) facts.serials.push_back(*serial);
+    facts.has_long_serials = facts.has_long_serials || !serial;
+  }
+  return facts;
+}
+
 CertificateFacts facts_of(X509& certificate) {
   CertificateFacts facts;
   facts.der = der_of(certificate);
   facts.name = peer_name(facts.der).value_or("");
   facts.names = alternative_names(certificate);
+  facts.serial = serial_of(X509_get0_serialNumber(&certificate));
   facts.not_before = seconds_of(X509_get0_notBefore(&certificate));
   facts.not_after = seconds_of(X509_get0_notAfter(&certificate));
   facts.authority = X509_check_ca(&certificate) == 1;
@@ -99,6 +119,14 @@ std::expected<std::vector<CertificateFacts>, std::string> certificate_facts(std:
   if (!certificates) return std::unexpected(certificates.error());
   std::vector<CertificateFacts> all;
   for (const auto& each : *certificates) all.push_back(facts_of(*each));
+  return all;
+}
+
+std::expected<std::vector<RevocationFacts>, std::string> revocation_facts(std::string_view pem) {
+  const auto lists = read_revocations(pem);
+  if (!lists) return std::unexpected(lists.error());
+  std::vector<RevocationFacts> all;
+  for (const auto& each : *lists) all.push_back(facts_of(*each));
   return all;
 }
 

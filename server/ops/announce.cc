@@ -22,6 +22,7 @@ std::string_view who_comes_through(const transport::Address& address,
   if (address.tls && !options.tls.client_ca.empty() && !options.tls.client_optional) {
     return "whoever has a certificate";
   }
+  if (address.noise && !options.noise.keys.empty()) return "whoever has a listed key";
   return is_local(address) ? "users of this machine" : "anybody";
 }
 

@@ -49,6 +49,11 @@ void SessionGate::take_limits(const policy::RoleLimits& limits) {
   ceiling_.store(static_cast<std::uint8_t>(ceiling), std::memory_order_relaxed);
 }
 
+policy::Grants SessionGate::grants() const {
+  const std::lock_guard lock(mutex_);
+  return grants_;
+}
+
 void SessionGate::replace(policy::Grants grants) {
   const std::scoped_lock lock(mutex_);
   grants_ = std::move(grants);

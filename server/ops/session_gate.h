@@ -48,6 +48,7 @@ class SessionGate final : public policy::Gate {
   [[nodiscard]] std::optional<std::string> denial_of(policy::Action action,
                                                      const policy::Name& name,
                                                      const policy::Occasion& occasion) override;
+  [[nodiscard]] policy::Grants grants() const override;
   [[nodiscard]] std::uint32_t generation() const override {
     return generation_.load(std::memory_order_acquire);
   }
@@ -77,7 +78,7 @@ class SessionGate final : public policy::Gate {
   std::atomic<std::uint32_t> in_flight_max_{0};     // The same.
   std::atomic<std::uint8_t> ceiling_{0};
 
-  std::mutex mutex_;  // Guards all below.
+  mutable std::mutex mutex_;  // Guards all below.
   policy::Grants grants_;
   std::string shut_;                // Why; empty: it is not.
   protocol::Instant records_at_{};  // When as many refusals may be written at once as ever.

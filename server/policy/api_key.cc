@@ -74,7 +74,7 @@ std::optional<std::string> set_field(std::string_view word, ApiKeyRecord& record
   const std::size_t equals = std::min(word.find('='), word.size());
   const std::string_view name = word.substr(0, equals);
   const std::string_view value = word.substr(std::min(word.size(), equals + 1));
-  if (value.empty()) return fmt::format("\"{}\" has no value", printable(name));
+  if (value.empty()) return fmt::format("{} has no value", quoted(name));
   if (name == "subject") {
     record.identity.subject = value;
   } else if (name == "tenant") {
@@ -86,7 +86,7 @@ std::optional<std::string> set_field(std::string_view word, ApiKeyRecord& record
     time = parse_wall_time(value);
     if (!time) return fmt::format("{}: write 2030-01-31T00:00:00Z", name);
   } else {
-    return fmt::format("unknown field \"{}\"", printable(name));
+    return fmt::format("unknown field {}", quoted(name));
   }
   return std::nullopt;
 }
@@ -101,7 +101,7 @@ std::expected<ApiKeyRecord, std::string> read_record(const std::vector<std::stri
     const std::string_view name = words[i].substr(0, words[i].find('='));
     for (std::size_t j = 2; j < i; ++j) {
       if (words[j].substr(0, words[j].find('=')) == name) {
-        return std::unexpected(fmt::format("\"{}\" is there twice", printable(name)));
+        return std::unexpected(fmt::format("{} is there twice", quoted(name)));
       }
     }
     if (auto error = set_field(words[i], record)) return std::unexpected(*std::move(error));

@@ -36,6 +36,8 @@ class Gate {
   // What to tell a peer that asks for something it may not do; nullopt if it may.
   [[nodiscard]] virtual std::optional<std::string> denial_of(Action action, const Name& name,
                                                              const Occasion& occasion) = 0;
+  // What the identity is given, as it is now.
+  [[nodiscard]] virtual Grants grants() const = 0;
   // Changes with what passes: an answer of denial_of() may be kept as long as unchanged() says so.
   [[nodiscard]] virtual std::uint32_t generation() const = 0;
   // Whether nothing has changed since generation() was this.

@@ -36,6 +36,14 @@ std::string_view subject_of_value(std::string_view value) {
   return value.substr(std::min(value.size(), 2 + tenant_bytes));
 }
 
+Identity identity_of_value(std::string_view value) {
+  if (value.size() < 2) return {};
+  const std::string_view subject = subject_of_value(value);
+  return {.method = static_cast<AuthenticationMethod>(value.front()),
+          .tenant = std::string(value.substr(2, value.size() - 2 - subject.size())),
+          .subject = std::string(subject)};
+}
+
 std::string identity_value(const Identity& identity) {
   if (identity.method == AuthenticationMethod::none) return {};
   std::string value{static_cast<char>(identity.method), static_cast<char>(identity.tenant.size())};

@@ -39,6 +39,9 @@ struct Identity {
 // The subject in a value of IDENTITY, which it borrows from; empty if it has none.
 [[nodiscard]] std::string_view subject_of_value(std::string_view value);
 
+// What a value of IDENTITY says; a peer that proved nothing if it is too short. It has no groups.
+[[nodiscard]] Identity identity_of_value(std::string_view value);
+
 // The value of IDENTITY that says this; empty for a peer that proved nothing. REQUIRES: tenant and
 // subject fit into it
 [[nodiscard]] std::string identity_value(const Identity& identity);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "protocol/assert.h"
+#include "server/policy/text_lines.h"
 
 namespace valkyrie::policy {
 namespace {
@@ -81,7 +82,7 @@ std::expected<Rule, std::string> Rule::parse(Effect effect, std::string_view tex
   rule.action = parse_action(text.substr(0, colon));
   if (!rule.action || colon == std::string_view::npos) {
     return std::unexpected(
-        fmt::format("\"{}\": write ACTION:PATTERN, such as call:hello.*, or *", printable(text)));
+        fmt::format("{}: write ACTION:PATTERN, such as call:hello.*, or *", quoted(text)));
   }
   auto pattern = NamePattern::parse(*rule.action, text.substr(colon + 1));
   if (!pattern) return std::unexpected(std::move(pattern.error()));

@@ -161,6 +161,8 @@ TEST(Identity, value_is_what_services_are_told) {
   EXPECT_EQ(identity_value(identity), std::string("\x04\x04"
                                                   "acmeada"));
   EXPECT_EQ(subject_of_value(identity_value(identity)), "ada");
+  EXPECT_EQ(identity_of_value(identity_value(identity)), identity);
+  EXPECT_EQ(identity_of_value(""), Identity());
   EXPECT_EQ(identity_value({}), "");
 }
 

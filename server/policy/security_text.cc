@@ -74,7 +74,7 @@ Read set_option(ProviderDraft& draft, std::string_view name, std::string_view va
     }
     draft.skew = std::chrono::seconds(*seconds);
   } else {
-    return wrong("a provider of {} has no option \"{}\"", to_string(draft.method), printable(name));
+    return wrong("a provider of {} has no option {}", to_string(draft.method), quoted(name));
   }
   return {};
 }
@@ -94,9 +94,9 @@ Read read_provider(const Words& words, SecurityDraft& into) {
   for (const std::string_view word : std::span(words).subspan(3)) {
     const std::size_t equals = std::min(word.find('='), word.size());
     const std::string_view name = word.substr(0, equals);
-    if (equals + 1 >= word.size()) return wrong("\"{}\": write OPTION=VALUE", printable(word));
+    if (equals + 1 >= word.size()) return wrong("{}: write OPTION=VALUE", quoted(word));
     if (std::ranges::find(seen, name) != seen.end()) {
-      return wrong("\"{}\" is there twice", printable(name));
+      return wrong("{} is there twice", quoted(name));
     }
     seen.push_back(name);
     if (auto set = set_option(draft, name, word.substr(equals + 1)); !set) return set;
@@ -171,12 +171,12 @@ Read read_binding(const Words& words, SecurityDraft& into) {
   Binding binding;
   if (words[1] != "any") {
     binding.method = parse_method(words[1]);
-    if (!binding.method) return wrong("\"{}\" is no method; or write any", printable(words[1]));
+    if (!binding.method) return wrong("{} is no method; or write any", quoted(words[1]));
   }
   if (with_tenant) binding.tenant = words[3];
   const std::size_t at = with_tenant ? 4 : 2;
   if (words[at] != "subject" && words[at] != "group") {
-    return wrong("write subject or group instead of \"{}\"", printable(words[at]));
+    return wrong("write subject or group instead of {}", quoted(words[at]));
   }
   binding.of = words[at] == "subject" ? BindingOf::subject : BindingOf::group;
   binding.pattern = words[at + 1];
@@ -192,8 +192,8 @@ Read read_line(const Words& words, SecurityDraft& into) {
   if (words[0] == "role") return read_role(words, into);
   if (words[0] == "bind") return read_binding(words, into);
   if (std::ranges::find(kOfRoles, words[0]) == std::end(kOfRoles)) {
-    return wrong("\"{}\": a line begins with provider, role, bind, or in a role with {}",
-                 printable(words[0]), "allow, deny, qos, rate, in_flight, require_pq");
+    return wrong("{}: a line begins with provider, role, bind, or in a role with {}",
+                 quoted(words[0]), "allow, deny, qos, rate, in_flight, require_pq");
   }
   if (into.policy.roles.empty()) return wrong("\"{}\" stands in no role", words[0]);
   return read_role_line(words, into.policy.roles.back());

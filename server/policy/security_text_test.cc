@@ -77,6 +77,16 @@ TEST(SecurityText, fault_is_named_by_its_line_with_what_to_write) {
   EXPECT_FALSE(parse_security_text(kExample).has_value()) << "lines do not continue";
 }
 
+TEST(SecurityText, fault_repeats_no_word_that_may_be_a_secret) {
+  const std::string secret = "planted-0123456789";
+  for (const char* before : {"", "bind ", "bind any ", "provider a unix ",
+                             "provider a unix x=", "role a\nallow ", "role a\nqos "}) {
+    const std::string error = error_of(before + secret);
+    EXPECT_EQ(error.find(secret), std::string::npos) << error;
+  }
+  EXPECT_TRUE(error_of(secret).starts_with("line 1: a word of 18 bytes: a line begins with"));
+}
+
 TEST(SecurityText, provider_takes_the_options_of_its_method_once_each) {
   EXPECT_EQ(error_of("provider a"),
             "line 1: write provider NAME none|unix|noise|certificate|token|api_key "

@@ -4,14 +4,27 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include "server/policy/identity.h"
 
 namespace valkyrie::policy {
 
 // Whether every byte is visible ASCII: what a word of a file may be made of.
 [[nodiscard]] inline bool is_visible(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
+// Bytes of a word that an error repeats. Keys and tokens are longer.
+inline constexpr std::size_t kQuotedBytesMax = 16;
+
+// A word that makes no sense where it stands, for an error. One that may be a secret in the wrong
+// file is not repeated.
+[[nodiscard]] inline std::string quoted(std::string_view word) {
+  if (word.size() > kQuotedBytesMax) return "a word of " + std::to_string(word.size()) + " bytes";
+  return '"' + printable(word) + '"';
 }
 
 // Walks the lines that say something. Borrows the text.

@@ -26,12 +26,16 @@ void add_security(CLI::App& app, Context& context) {
       "Most of it works on files and asks no node.\nExamples:\n"
       "  valkyrie security init-ca pki\n"
       "  valkyrie security issue pki server:node=localhost client:ada\n"
-      "  valkyrie security explain --security policy token:ada call deploy.Api/Start");
+      "  valkyrie security explain --security policy token:ada call deploy.Api/Start\n"
+      "  valkyrie security whoami");
   add_security_certificates(*security, context);
+  add_security_revoke(*security, context);
   add_security_keygen(*security, context);
   add_security_token(*security, context);
   add_security_api_key(*security, context);
   add_security_explain(*security, context);
+  add_security_whoami(*security, context);
+  add_security_check(*security, context);
 }
 
 }  // namespace valkyrie::tools

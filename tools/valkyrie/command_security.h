@@ -15,7 +15,9 @@ namespace valkyrie::tools {
 
 // init-ca and issue: an authority in a folder, and what it signs.
 void add_security_certificates(CLI::App& security, Context& context);
-// keygen noise|audit|token: keys that are no certificates'.
+// revoke: its list of what it takes back.
+void add_security_revoke(CLI::App& security, Context& context);
+// keygen noise|psk|audit|token: keys that are no certificates'.
 void add_security_keygen(CLI::App& security, Context& context);
 // token new|inspect.
 void add_security_token(CLI::App& security, Context& context);
@@ -23,6 +25,10 @@ void add_security_token(CLI::App& security, Context& context);
 void add_security_api_key(CLI::App& security, Context& context);
 // explain: what a policy says to one question.
 void add_security_explain(CLI::App& security, Context& context);
+// whoami: how a running node sees this client.
+void add_security_whoami(CLI::App& security, Context& context);
+// check: what is weak about a node, from its files or asked of itself.
+void add_security_check(CLI::App& security, Context& context);
 
 // Prints an error of arguments or files, and returns the exit code for it.
 [[nodiscard]] int fail(std::string_view text);

@@ -7,8 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "protocol/tls/authority.h"
-#include "protocol/tls/certificate_facts.h"
+#include "tools/valkyrie/authority_folder.h"
 #include "tools/valkyrie/certificate_wish.h"
 #include "tools/valkyrie/command_security.h"
 #include "tools/valkyrie/json.h"
@@ -25,7 +24,6 @@ using transport::FileAccess;
 
 // By this much the clocks of who makes a certificate and who looks at it may differ.
 constexpr std::chrono::seconds kClocksDiffer = std::chrono::minutes(5);
-constexpr std::string_view kSpiffe = "URI:spiffe://";
 
 struct InitArguments {
   std::string folder;
@@ -41,13 +39,6 @@ struct IssueArguments {
   std::chrono::seconds lifetime = std::chrono::days(365);
   bool ed25519 = false;
   bool renew = false;
-};
-
-// An authority of a folder, with what its certificate says.
-struct OpenAuthority {
-  tls::Authority authority;
-  tls::CertificateFacts facts;
-  std::string trust_domain;
 };
 
 // A certificate that was written.
@@ -89,7 +80,7 @@ int run_init(const Globals& globals, const InitArguments& arguments) {
   const policy::WallTime from = wall_now() - kClocksDiffer;
   const policy::WallTime until = wall_now() + arguments.lifetime;
   const auto made = tls::Authority::make({.common_name = arguments.name,
-                                          .names = std::string(kSpiffe) + arguments.trust_domain,
+                                          .names = "URI:spiffe://" + arguments.trust_domain,
                                           .not_before = seconds_of(from),
                                           .not_after = seconds_of(until),
                                           .serial = tls::random_serial(),
@@ -111,28 +102,6 @@ int run_init(const Globals& globals, const InitArguments& arguments) {
   fmt::print("{}.crt  give it to all who shall trust what this authority signs\n", stem);
   fmt::print("{}.key  secret: who has it can be anybody; keep it off the network\n", stem);
   return kExitDone;
-}
-
-std::expected<OpenAuthority, std::string> open_authority(const std::string& folder) {
-  const std::string stem = folder + "/ca";
-  const auto certificate = transport::read_text_file(stem + ".crt");
-  if (!certificate) {
-    return std::unexpected(certificate.error() + "; valkyrie security init-ca makes an authority");
-  }
-  auto key = transport::read_secret_file(stem + ".key");
-  if (!key) return std::unexpected(std::move(key.error()));
-  auto opened = tls::Authority::open({.certificate = *certificate, .key = std::move(*key)});
-  if (!opened) return std::unexpected(fmt::format("{}: {}", folder, opened.error()));
-  auto facts = tls::certificate_facts(*certificate);
-  if (!facts || !facts->front().authority) {
-    return std::unexpected(stem + ".crt: it is not the certificate of an authority");
-  }
-  OpenAuthority found{std::move(*opened), std::move(facts->front()), {}};
-  for (const std::string& name : found.facts.names) {
-    if (name.starts_with(kSpiffe)) found.trust_domain = name.substr(kSpiffe.size());
-  }
-  if (found.trust_domain.empty()) found.trust_domain = "valkyrie.local";
-  return found;
 }
 
 std::expected<Issued, std::string> issue(const OpenAuthority& by, const CertificateWish& wish,

@@ -38,6 +38,13 @@ KeyTexts audit_key() {
           .public_id = protocol::hex_text(crypto::ed25519_key(seed))};
 }
 
+// A secret that both sides have: it has no public half.
+KeyTexts shared_key() {
+  crypto::Secret<32> secret;
+  crypto::random_bytes(secret.bytes());
+  return {.secret = protocol::hex_text(secret.bytes()) + "\n", .public_id = {}};
+}
+
 KeyTexts token_key(TokenAlgorithm algorithm) {
   const auto key = SigningKey::make(algorithm);
   KeyTexts texts{.secret = key->private_text(), .public_id = key->public_text()};
@@ -76,6 +83,12 @@ constexpr Kind kKinds[] = {
      "  valkyrie security keygen noise ~/.config/valkyrie-noise.key\n"
      "  export VALKYRIE_NOISE_KEY=~/.config/valkyrie-noise.key",
      noise_key},
+    {"psk", "A secret that a node and its clients share, for Noise",
+     "Give the file to the node (noise.psk) and to its clients, by a way that nobody can read.\n"
+     "Examples:\n"
+     "  valkyrie security keygen psk /etc/valkyrie/psk\n"
+     "  export VALKYRIE_NOISE_PSK=/etc/valkyrie/psk",
+     shared_key},
     {"audit", "A key that signs an audit log",
      "A node makes its own, audit.key of its state directory; one that was made before has a\n"
      "public half, which is printed, that can be noted before the node starts.\nExamples:\n"

@@ -41,7 +41,8 @@ void add_runner(CLI::App& app, Context& context);
 void add_audit(CLI::App& app, Context& context);
 // ban ls|lift: who is kept out at the node's doors.
 void add_ban(CLI::App& app, Context& context);
-// security init-ca|issue|keygen|token|apikey|explain: who may come in, and what each may do.
+// security init-ca|issue|revoke|keygen|token|apikey|explain|whoami|check: who may come in, and what
+// each may do.
 void add_security(CLI::App& app, Context& context);
 // doctor: what keeps this machine from using a node.
 void add_doctor(CLI::App& app, Context& context);
