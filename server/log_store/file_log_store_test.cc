@@ -1,16 +1,19 @@
 // The store on files of the system.
 #include "server/log_store/file_log_store.h"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <map>
 #include <random>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/log_store/testing/virtual_log_disk.h"
 #include "server/log_store/testing/watched_store.h"
 
 namespace valkyrie::log_store {
@@ -233,6 +236,75 @@ TEST(FileLogStore, follows_no_link_to_a_log) {
   }
   EXPECT_EQ(contents(secret), "secret");
   EXPECT_TRUE(std::filesystem::is_empty(directory.path() + "/elsewhere"));
+}
+
+TEST(FileLogStore, serves_many_readers_at_their_own_offsets_at_once) {
+  const TemporaryDirectory directory;
+  FileLogStoreOptions options;
+  options.reader_threads = 4;
+  options.read_logs_max = 2;
+  WatchedStore store(directory.logs(), options);
+  std::map<LogId, std::string> all;
+  for (int i = 0; i < 500; ++i) {
+    const LogId log = log_id(1 + static_cast<std::uint64_t>(i) % 5);
+    const std::string line = fmt::format("line {}\n", i);
+    store.append(log, line, i % 2 == 0 ? OutputStream::out : OutputStream::err);
+    all[log] += line;
+  }
+  for (const auto& [log, text] : all) store.wait_written(log, text.size());
+  std::map<jobs::ReadTicket, std::string> expected;
+  jobs::ReadTicket ticket = 1000;
+  for (std::size_t offset = 0; offset < all.begin()->second.size(); offset += 9) {
+    for (const auto& [log, text] : all) {
+      store->read(log, offset, 100, ++ticket);
+      expected[ticket] = text.substr(std::min(offset, text.size()), 100);
+    }
+  }
+  store.wait_until([&] { return store.reads.size() == expected.size(); });
+  for (const auto& [number, text] : expected) {
+    ASSERT_TRUE(store.reads.at(number).has_value());
+    EXPECT_EQ(text_in(*store.reads.at(number)), text);
+  }
+}
+
+TEST(FileLogStore, tries_a_full_disk_again_by_itself) {
+  testing::VirtualLogDisk disk;
+  disk.set_room(20);
+  FileLogStoreOptions options;
+  options.writer.retry_interval = std::chrono::milliseconds(1);
+  WatchedStore store(disk.disk(), options);
+  std::string all;
+  for (int i = 0; i < 100; ++i) {
+    store.append(kLog, fmt::format("line {}\n", i));
+    all += fmt::format("line {}\n", i);
+  }
+  store.wait_until([&] { return !store.stalls.empty(); });
+  EXPECT_TRUE(store.stalls.back().stalled);
+  disk.set_room(std::nullopt);
+  EXPECT_EQ(store.finish(kLog).sha256, sha256_of(all));
+  store.wait_until([&] { return !store.stalls.back().stalled; });
+  EXPECT_EQ(store.read_all(kLog), all);
+}
+
+TEST(FileLogStore, prunes_around_the_logs_that_go_on) {
+  const TemporaryDirectory directory;
+  FileLogStoreOptions options;
+  options.retention.bytes_max = 0;
+  WatchedStore store(directory.logs(), options);
+  for (std::uint64_t row = 1; row <= 3; ++row) {
+    store.append(log_id(row), "bytes");
+    if (row < 3) static_cast<void>(store.finish(log_id(row)));
+  }
+  store.wait_written(log_id(3), 5);
+  EXPECT_EQ(store->length(log_id(2)), 5U) << "it is to go on";
+  const Pruned first = store.prune(kNow);
+  EXPECT_EQ(first.logs, 1U);
+  EXPECT_EQ(first.kept_logs, 2U);
+  EXPECT_FALSE(store.read(log_id(1), 0).has_value());
+  EXPECT_FALSE(std::filesystem::exists(directory.data_path(log_id(1))));
+  EXPECT_EQ(store.read_all(log_id(3)), "bytes");
+  static_cast<void>(store.finish(log_id(3)));
+  EXPECT_EQ(store.prune(kNow).logs, 1U);
 }
 
 }  // namespace
