@@ -125,6 +125,8 @@ TEST_F(ServerNoise, a_key_that_is_not_on_the_list_is_refused_and_counts_as_a_fai
     ASSERT_TRUE(reason.has_value());
     EXPECT_EQ(reason->code, CloseCode::unauthenticated);
   }
+  EXPECT_TRUE(node_->process.log.find("key:" + stranger.digits() + " is not on the node's list"))
+      << "so that it can be put there";
   EXPECT_TRUE(node_->process.log.find("banned 127.0.0.1"));
   wait_count("unauthenticated", 2);
   node_->process.signal(SIGTERM);
@@ -190,8 +192,8 @@ role any
   allow *
 bind noise subject * any
 )");
-  start({"--security", policy, "--set",
-         "noise.keys=" + write("keys", first.digits() + " first\n")});
+  start(
+      {"--security", policy, "--set", "noise.keys=" + write("keys", first.digits() + " first\n")});
   const auto client = dial(first);
   ASSERT_TRUE(client->wait_ready());
   EXPECT_EQ(client->call("valkyrie.Node", "Echo", "x").code, protocol::StatusCode::ok);

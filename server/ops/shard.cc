@@ -45,6 +45,11 @@ bool is_orderly(const CloseReason& reason) {
          (reason.code == protocol::CloseCode::none || reason.code == protocol::CloseCode::draining);
 }
 
+// The end of a line that stands for more than one.
+std::string left_out_text(std::uint64_t count) {
+  return count == 0 ? "" : fmt::format(" [{} more of this peer were not logged]", count);
+}
+
 std::string_view explain(CloseCause cause) {
   switch (cause) {
     case CloseCause::http_bytes:
@@ -172,7 +177,9 @@ class Shard::Peer final : public transport::ConnectionHandler {
 
   bool turn_away(const Refused& refused, std::string_view action = "door.refused") {
     if (refused.code == protocol::CloseCode::unauthenticated) ++shard_.door_counts_.unauthenticated;
-    shard_.audit_refusal(action, log_key(connection_), connection_.peer_name(), refused.why);
+    const std::string key = log_key(connection_);
+    shard_.audit_refusal(action, key, connection_.peer_name(), refused.why);
+    shard_.log_refusal(key, connection_.peer_name(), refused.why);
     connection_.session().close(refused.code, refused.why);
     return false;
   }
@@ -453,11 +460,14 @@ void Shard::refuse(const std::string& prefix, policy::Admission admission) {
   ++door_counts_.refused_unread;
   reactor_.at_end_of_turn(*this);
   audit_refusal("door.refused", prefix, prefix, word);
-  const auto left_out = context_.closes.note(prefix, reactor_.now());
-  if (left_out) {
-    context_.log.warn("refused {}: {} [{} more of this peer were not logged]", prefix, word,
-                      *left_out);
-  }
+  log_refusal(prefix, prefix, word);
+}
+
+// In place of the line of the close that follows, which has no more than a word.
+void Shard::log_refusal(const std::string& peer, std::string_view name, std::string_view why) {
+  const auto left_out = context_.closes.note(peer, reactor_.now());
+  if (!left_out) return;
+  context_.log.warn("refused {}: {}{}", name, why, left_out_text(*left_out));
 }
 
 // What speaks against a peer may get it banned.
@@ -495,7 +505,7 @@ void Shard::log_close(const Connection& connection, const CloseReason& reason) {
   std::string line =
       fmt::format("closed {}: {}{}", connection.peer_name(), word, explain(reason.cause));
   if (reason.error) line += fmt::format(" ({})", reason.error.message());
-  if (*left_out > 0) line += fmt::format(" [{} more of this peer were not logged]", *left_out);
+  line += left_out_text(*left_out);
   context_.log.log(reason.local ? spdlog::level::warn : spdlog::level::info, line);
 }
 

@@ -123,6 +123,7 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   void audit_refusal(std::string_view action, const std::string& peer, std::string_view name,
                      std::string_view reason);
   void refuse(const std::string& prefix, policy::Admission admission);
+  void log_refusal(const std::string& peer, std::string_view name, std::string_view why);
   void count_end(const Peer& peer, const transport::CloseReason& reason);
   void count_pq_refusal(const transport::CloseReason& reason);
   void check_drained();
