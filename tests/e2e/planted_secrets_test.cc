@@ -31,6 +31,9 @@ std::string content(const std::string& path) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+// Of an API key: what is behind its mark and its prefix. It may have an underscore itself.
+std::string_view secret_of(std::string_view key) { return key.substr(key.find('_', 3) + 1); }
+
 // The URL of a door among those that a node has printed.
 std::string door(std::string_view doors, std::string_view scheme) {
   const std::size_t begin = doors.find(scheme);
@@ -123,7 +126,7 @@ class PlantedSecrets : public ::testing::Test {
     make({"security", "apikey", "new", file("api-keys"), "--subject", "robot", "--out",
           file("good.key")});
     const std::string key = first_line(content(file("good.key")));
-    plant("API key", std::string_view(key).substr(key.rfind('_') + 1));
+    plant("API key", secret_of(key));
     write("policy", fmt::format("provider own unix subjects=uid:{0}\n"
                                 "provider idp token issuer={1} audience=valkyrie "
                                 "keys=keys.json secrets=accept\n"
@@ -171,7 +174,7 @@ class PlantedSecrets : public ::testing::Test {
     std::string other_key = key;
     other_key[other_key.size() - 8] = other_key[other_key.size() - 8] == 'A' ? 'B' : 'A';
     plant("forged signature", std::string_view(forged).substr(forged.rfind('.') + 1));
-    plant("forged API key", std::string_view(other_key).substr(other_key.rfind('_') + 1));
+    plant("forged API key", secret_of(other_key));
     for (const std::string& url : {"unix://" + file("n.sock"), door(doors, "valkyrie://")}) {
       EXPECT_TRUE(show(url, token));
       EXPECT_TRUE(show(url, key));
@@ -181,6 +184,17 @@ class PlantedSecrets : public ::testing::Test {
       EXPECT_FALSE(show(url, std::string(kGarbage)));
       EXPECT_FALSE(show(url, fmt::format("vk_aaaaaaaa_{}", kGarbage)));
       EXPECT_FALSE(show(url, fmt::format("{0}.{0}.{0}", kGarbage)));
+    }
+  }
+  // The same by the command line, which tells people what the node has said.
+  void show_from_files() {
+    const std::string good = first_line(content(file("good.token")));
+    write("truncated.token", good.substr(0, good.size() - 8));
+    write("garbage.token", kGarbage);
+    for (const char* name : {"good.token", "foreign.token", "truncated.token", "garbage.token",
+                             "good.key", "keys.json"}) {
+      run({"-v", "--node", "unix://" + file("n.sock"), "ping", "--count", "1", "--timeout", "2s"},
+          {{"VALKYRIE_TOKEN_FILE", file(name)}});
     }
   }
   // Keys of channels, right and wrong.
@@ -263,6 +277,7 @@ TEST_F(PlantedSecrets, are_in_no_log_no_record_no_answer_and_no_output) {
   ASSERT_FALSE(doors.empty()) << node.log.rest();
   hear("doors", doors);
   show_all(doors);
+  show_from_files();
   dial_all(doors);
   ask_tools();
   spoil_files(node);
