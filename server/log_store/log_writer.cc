@@ -18,8 +18,9 @@ using jobs::LogId;
 using jobs::LogPiece;
 using protocol::Instant;
 
-// Of one log before others have their turn.
-constexpr std::size_t kBatchBytes = 1U << 20U;
+// Of one log before others have their turn. A processor's own cache holds it: what is digested is
+// then copied into the file from there.
+constexpr std::size_t kBatchBytes = 256U << 10U;
 constexpr std::size_t kBatchPieces = 64;
 constexpr std::size_t kScanBytes = 64U << 10U;
 
@@ -231,6 +232,7 @@ std::error_code LogWriter::write_some(Log& log, Instant now) {
   }
   // Records first: what survives of a process that is killed has them.
   if (const auto error = write_index(log, log.bytes + bytes)) return error;
+  update_hash(log, log.bytes + bytes);
   const auto done = log.data->write(log.bytes, std::span(views).first(count));
   if (!done) return done.error();
   consume(log, *done);
@@ -266,13 +268,24 @@ std::error_code LogWriter::write_index(Log& log, std::uint64_t end) {
   return {};
 }
 
+// Digests what is pending below `end`, where a piece ends. Before it is written, as that is done by
+// the reading that a processor foresees: copying what another one has made takes longer.
+void LogWriter::update_hash(Log& log, std::uint64_t end) {
+  if (!log.hash) return;
+  for (const LogPiece& piece : log.pending) {
+    if (piece.offset >= end) break;
+    if (piece.offset < log.hashed) continue;
+    log.hash->update(std::as_bytes(std::span(piece.data)));
+    log.hashed = piece.offset + piece.data.size();
+  }
+}
+
 // Takes what was written away from what is pending.
 void LogWriter::consume(Log& log, std::size_t count) {
   log.bytes += count;
   while (count > 0) {
     const std::string& front = log.pending.front().data;
     const std::size_t part = std::min(count, front.size() - log.front_done);
-    if (log.hash) log.hash->update(std::as_bytes(std::span(front).subspan(log.front_done, part)));
     count -= part;
     log.front_done += part;
     if (log.front_done < front.size()) continue;

@@ -79,6 +79,7 @@ class LogWriter {
     std::uint64_t index_records = 0;
     std::uint64_t indexed = 0;                     // Bytes that have records, or will never have.
     std::optional<protocol::crypto::Sha256> hash;  // nullopt: bytes of before are not in it.
+    std::uint64_t hashed = 0;                      // Bytes that are in it.
     std::uint64_t dirty_bytes = 0;
     std::optional<protocol::Instant> dirty_since;
     std::shared_ptr<LogFile> data;  // nullptr: not open.
@@ -100,7 +101,8 @@ class LogWriter {
   [[nodiscard]] std::error_code adopt_index(Log& log);
   [[nodiscard]] std::error_code write_some(Log& log, protocol::Instant now);
   [[nodiscard]] std::error_code write_index(Log& log, std::uint64_t end);
-  void consume(Log& log, std::size_t count);
+  static void update_hash(Log& log, std::uint64_t end);
+  static void consume(Log& log, std::size_t count);
   void soil(Log& log, protocol::Instant now, std::uint64_t bytes);
   void request_sync(Log& log, bool finished = false);
   void finish(Log& log);
