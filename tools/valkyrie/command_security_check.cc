@@ -105,12 +105,24 @@ int run_check(const Globals& globals, const Arguments& arguments) {
   return failed ? kExitNo : kExitDone;
 }
 
+// So that a whole command line of a node can be given. What is misspelt is refused all the same.
+void add_unread_options(CLI::App& command) {
+  for (const char* flag : {"--ephemeral", "--insecure", "--print-doors", "--check"}) {
+    command.add_flag(flag)->group("");
+  }
+  for (const char* option : {"--shards", "--in-flight", "--half-open", "--handshake-timeout",
+                             "--drain-grace", "--log-level", "--ready-fd"}) {
+    command.add_option(option)->expected(1)->group("");
+  }
+}
+
 }  // namespace
 
 void add_security_check(CLI::App& security, Context& context) {
   auto* command = security.add_subcommand("check", "What is weak about how a node is set up");
   command->footer(
-      "With options of valkyrie-server: looks at the files that they name, and asks no node. With\n"
+      "With options of valkyrie-server, all of which it takes: looks at the files that they name, "
+      "and asks no node. With\n"
       "none: asks the running node what it can tell. Exits with 1 if something is bad.\nExamples:\n"
       "  valkyrie security check\n"
       "  valkyrie security check --security policy --listen tls://0.0.0.0 \\\n"
@@ -128,6 +140,7 @@ void add_security_check(CLI::App& security, Context& context) {
   offline.push_back(command->add_option("--state", node.state, "The same")->type_name("DIR"));
   offline.push_back(
       command->add_option("--audit-log", node.audit_log, "The same")->type_name("DIR"));
+  add_unread_options(*command);
   command->add_flag("--strict", arguments->strict, "Exit with 1 for what is weak, too");
   command->callback([&context, arguments, offline] {
     arguments->running = std::ranges::none_of(
