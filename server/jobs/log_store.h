@@ -86,7 +86,7 @@ class LogStore {
   // The next news; nullopt: none now.
   virtual std::optional<LogNews> poll() = 0;
   // Bytes a log had when the store was opened; 0: there was none. To be called before the first
-  // append to it; may look at the disk.
+  // append to it; may look at the disk. Retention takes none that was asked for until it is safe.
   [[nodiscard]] virtual std::uint64_t length(const LogId& log) = 0;
 };
 

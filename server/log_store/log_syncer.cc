@@ -34,11 +34,10 @@ void LogSyncer::run(const std::stop_token& stop) { sync(inbox_.wait_all(stop, st
 void LogSyncer::run() { sync(inbox_.take_all()); }
 
 void LogSyncer::sync(std::deque<SyncRequest> group) {
-  if (group.size() > 1) {
-    for (const SyncRequest& request : group) {
-      request.data->begin_sync();
-      if (request.index) request.index->begin_sync();
-    }
+  // All at once, so that one commit of the file system's journal has most of it.
+  for (const SyncRequest& request : group) {
+    request.data->begin_sync();
+    if (request.index) request.index->begin_sync();
   }
   std::set<std::string> folders;
   for (; !group.empty(); group.pop_front(), --backlog_) sync(group.front(), folders);
