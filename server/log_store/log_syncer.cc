@@ -39,18 +39,29 @@ void LogSyncer::sync(std::deque<SyncRequest> group) {
     request.data->begin_sync();
     if (request.index) request.index->begin_sync();
   }
-  std::set<std::string> folders;
-  for (; !group.empty(); group.pop_front(), --backlog_) sync(group.front(), folders);
+  for (const SyncRequest& request : group) {
+    check(request.data->sync(), request.log, "bytes");
+    if (request.index) check(request.index->sync(), request.log, "index");
+  }
+  sync_names(group);
+  for (; !group.empty(); group.pop_front(), --backlog_) publish(group.front());
 }
 
-void LogSyncer::sync(const SyncRequest& request, std::set<std::string>& folders) {
-  check(request.data->sync(), request.log, "bytes");
-  if (request.index) check(request.index->sync(), request.log, "index");
-  if (request.names) {
+// Each folder once for all of the group, and that of the folders once for all that are new.
+void LogSyncer::sync_names(const std::deque<SyncRequest>& group) {
+  std::set<std::string> folders;
+  bool fresh = false;
+  for (const SyncRequest& request : group) {
+    if (!request.names) continue;
     const std::string folder = folder_of(request.log);
-    if (folders.insert(folder).second) check(disk_.sync_folder(folder), request.log, "folder");
-    if (known_folders_.insert(folder).second) check(disk_.sync_folder(""), request.log, "folders");
+    if (!folders.insert(folder).second) continue;
+    check(disk_.sync_folder(folder), request.log, "folder");
+    fresh = known_folders_.insert(folder).second || fresh;
   }
+  if (fresh) check(disk_.sync_folder(""), group.front().log, "folders");
+}
+
+void LogSyncer::publish(const SyncRequest& request) {
   if (!request.finished) {
     board_.synced(request.log, request.bytes);
   } else if (request.digest) {

@@ -52,7 +52,8 @@ class LogSyncer {
 
  private:
   void sync(std::deque<SyncRequest> group);
-  void sync(const SyncRequest& request, std::set<std::string>& folders);
+  void sync_names(const std::deque<SyncRequest>& group);
+  void publish(const SyncRequest& request);
 
   LogDisk& disk_;
   LogBoard& board_;
