@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   const int signal_fd = take_signals();
   ClientOptions options;
   options.agent = std::string("valkyrie-runner/") + VALKYRIE_VERSION;
+  options.token_file = settings->token_file;
   auto client = Client::connect(settings->node, std::move(options));
   if (!client) {
     fmt::print(stderr, "error: {}\n", client.error().message());

@@ -95,6 +95,9 @@ std::expected<Settings, SettingsExit> read_settings(int argc, char** argv) {
   app.footer(kExamples);
   app.set_version_flag("--version", std::string("valkyrie-runner ") + VALKYRIE_VERSION);
   app.add_option("--node", settings.node, "Where the node is (default: VALKYRIE_NODE, then local)");
+  app.add_option("--token-file", settings.token_file,
+                 "File with the token or API key that says who the runner is (default: "
+                 "VALKYRIE_TOKEN_FILE, then VALKYRIE_TOKEN)");
   app.add_option("--name", name, "Name among the node's runners")->capture_default_str();
   app.add_option("--label", labels, "key=value that jobs may require; repeat for more");
   app.add_option("--slots", slots, "Jobs at a time")

@@ -14,7 +14,8 @@ namespace valkyrie::runner {
 
 // How a runner runs.
 struct Settings {
-  std::string node;  // As valkyrie::Address takes it.
+  std::string node;        // As valkyrie::Address takes it.
+  std::string token_file;  // As valkyrie::ClientOptions takes it.
   std::string name;
   std::vector<messages::NameValue> labels;
   std::uint32_t slots = 1;

@@ -18,13 +18,26 @@ using protocol::Outcome;
 using protocol::StatusCode;
 using protocol::StreamKind;
 
-constexpr router::LocalMethod kJobsMethods[] = {{.name = "Cancel"},
-                                                {.name = "Get"},
-                                                {.name = "List"},
-                                                {.name = "Run", .kind = StreamKind::stream},
-                                                {.name = "Submit"}};
-constexpr router::LocalMethod kRunnersMethods[] = {{.name = "List"},
-                                                   {.name = "Work", .kind = StreamKind::stream}};
+constexpr router::LocalMethod kJobsMethods[] = {
+    {.name = "Cancel", .asks_policy = true},
+    {.name = "Get"},
+    {.name = "List"},
+    {.name = "Run", .kind = StreamKind::stream, .asks_policy = true},
+    {.name = "Submit", .asks_policy = true}};
+constexpr router::LocalMethod kRunnersMethods[] = {
+    {.name = "List"}, {.name = "Work", .kind = StreamKind::stream, .asks_policy = true}};
+
+// What policies call a job that has no name.
+constexpr std::string_view kUnnamed = "unnamed";
+
+// Why the policy does not let a peer do this to a job, or as a runner, of that name.
+std::optional<Refused> denial_of(policy::Gate* gate, policy::Action action, std::string_view name,
+                                 Instant now) {
+  auto denial =
+      policy::denial_of(gate, action, {.name = name.empty() ? kUnnamed : name}, {.now = now});
+  if (!denial) return std::nullopt;
+  return Refused{.code = StatusCode::permission_denied, .text = *std::move(denial)};
+}
 
 Refused bad_body(messages::DecodeError error) {
   return {.code = StatusCode::invalid_argument,
@@ -112,7 +125,8 @@ void JobServices::write_events(SubmitterId submitter) {
     const messages::JobEvent* const event = plane_.next_event(submitter);
     if (event == nullptr) return;
     const bool last = std::holds_alternative<messages::Ended>(*event);
-    peer.blocked = !peer.stream.send(messages::encode(*event), peer.qos);
+    const bool withheld = !peer.may_read && std::holds_alternative<messages::Output>(*event);
+    if (!withheld) peer.blocked = !peer.stream.send(messages::encode(*event), peer.qos);
     plane_.take_event(submitter);
     if (!last) continue;
     peer.over = true;
@@ -159,6 +173,11 @@ void JobServices::Jobs::submit_all(router::LocalCall call, const router::LocalRe
                                    Instant now) {
   auto body = messages::decode<messages::SubmitRequest>(request.payload);
   if (!body) return fail(call, bad_body(body.error()));
+  for (const messages::JobSpec& spec : body->specs) {
+    const auto denial =
+        denial_of(request.caller.gate.get(), policy::Action::submit, spec.name, now);
+    if (denial) return fail(call, *denial);
+  }
   const std::string submitter(request.caller.identity);
   const messages::Ack ack = of_.store_.keeps() ? body->ack : messages::Ack::received;
   const auto key = submit_key(submitter, body->key, request.payload);
@@ -173,6 +192,12 @@ void JobServices::Jobs::cancel(router::LocalCall call, const router::LocalReques
                                Instant now) {
   const auto body = messages::decode<messages::CancelJobRequest>(request.payload);
   if (!body) return fail(call, bad_body(body.error()));
+  const auto job = of_.plane_.get({.job = body->job}, now);
+  if (!job) return fail(call, job.error());
+  if (const auto denial =
+          denial_of(request.caller.gate.get(), policy::Action::cancel, job->name, now)) {
+    return fail(call, *denial);
+  }
   const auto promise = of_.plane_.cancel(*body, now);
   if (!promise) return fail(call, promise.error());
   of_.respond_once_durable(call, messages::encode(promise->answer), promise->after);
@@ -180,7 +205,7 @@ void JobServices::Jobs::cancel(router::LocalCall call, const router::LocalReques
 
 void JobServices::Jobs::on_stream(router::LocalStream stream, const router::LocalOpen& open,
                                   Instant /*now*/) {
-  of_.submitters_[stream.id()] = {.stream = stream, .qos = open.qos};
+  of_.submitters_[stream.id()] = {.stream = stream, .gate = open.caller.gate, .qos = open.qos};
 }
 
 void JobServices::Jobs::on_message(router::LocalStream stream, const router::LocalMessage& message,
@@ -207,6 +232,11 @@ void JobServices::Jobs::submit(Peer& peer, messages::RunRequest request, Instant
     of_.plane_.submitter_left(peer.stream.id(), now);
     return end(peer, {.code = StatusCode::invalid_argument, .text = "a second RunRequest"});
   }
+  const std::string& name = request.spec.name;
+  if (const auto denial = denial_of(peer.gate.get(), policy::Action::submit, name, now)) {
+    return end(peer, *denial);
+  }
+  peer.may_read = !denial_of(peer.gate.get(), policy::Action::read_logs, name, now);
   const auto job = of_.plane_.submit(peer.stream.id(), std::move(request.spec), now);
   if (!job) end(peer, job.error());
 }
@@ -251,7 +281,7 @@ void JobServices::Runners::on_request(router::LocalCall call, const router::Loca
 
 void JobServices::Runners::on_stream(router::LocalStream stream, const router::LocalOpen& open,
                                      Instant /*now*/) {
-  of_.runner_peers_[stream.id()] = {.stream = stream, .qos = open.qos};
+  of_.runner_peers_[stream.id()] = {.stream = stream, .gate = open.caller.gate, .qos = open.qos};
 }
 
 void JobServices::Runners::on_message(router::LocalStream stream,
@@ -260,9 +290,13 @@ void JobServices::Runners::on_message(router::LocalStream stream,
   Peer& peer = of_.runner_peers_.at(stream.id());
   if (peer.over) return;
   auto body = messages::decode<messages::RunnerMessage>(message.payload);
-  if (!body) {
+  const auto* hello = body ? std::get_if<messages::RunnerHello>(&*body) : nullptr;
+  const auto denial = hello == nullptr
+                          ? std::nullopt
+                          : denial_of(peer.gate.get(), policy::Action::run, hello->name, now);
+  if (!body || denial) {
     of_.plane_.runner_left(stream.id(), now);
-    end(peer, bad_body(body.error()));
+    end(peer, denial ? *denial : bad_body(body.error()));
   } else if (const auto taken = of_.plane_.runner_message(stream.id(), *std::move(body), now);
              !taken) {
     end(peer, taken.error());

@@ -9,6 +9,7 @@
 
 #include "server/jobs/job_plane.h"
 #include "server/jobs/job_store.h"
+#include "server/policy/gate.h"
 #include "server/router/local_service.h"
 
 namespace valkyrie::jobs {
@@ -39,7 +40,9 @@ class JobServices {
   // A stream of either service, until the router has said that it is over.
   struct Peer {
     router::LocalStream stream;
+    std::shared_ptr<policy::Gate> gate{};
     std::uint8_t qos = protocol::kQosDefault;
+    bool may_read = true;    // Of Jobs/Run: its caller gets the output.
     bool submitted = false;  // Of Jobs/Run: its RunRequest came.
     bool blocked = false;    // send() said stop.
     bool over = false;       // Ended by this side: what still comes is dropped.

@@ -11,7 +11,11 @@ namespace {
 using protocol::Outcome;
 using protocol::StatusCode;
 
-constexpr router::LocalMethod kMethods[] = {{.name = "Lift"}, {.name = "List"}};
+constexpr router::LocalMethod kMethods[] = {{.name = "Lift", .asks_policy = true},
+                                            {.name = "List", .asks_policy = true}};
+
+// What of the node is administered here, as policies name it.
+constexpr std::string_view kPart = "bans";
 
 }  // namespace
 
@@ -27,7 +31,13 @@ bool BanService::may_call(std::string_view identity) const {
 
 void BanService::on_request(router::LocalCall call, const router::LocalRequest& request,
                             protocol::Instant now) {
-  if (!may_call(request.caller.identity)) {
+  if (policy::Gate* const gate = request.caller.gate.get(); gate != nullptr) {
+    const auto trace = request.metadata.find(protocol::MetadataKey::trace);
+    const policy::Occasion occasion{.now = now,
+                                    .trace = trace.value_or(std::span<const std::byte>())};
+    const auto denial = gate->denial_of(policy::Action::administer, {.name = kPart}, occasion);
+    if (denial) return call.fail(StatusCode::permission_denied, *denial, Outcome::not_executed);
+  } else if (!may_call(request.caller.identity)) {
     return call.fail(StatusCode::permission_denied,
                      "bans are for the node's user and for root, on the node's Unix socket",
                      Outcome::not_executed);

@@ -9,7 +9,8 @@
 
 namespace valkyrie::server {
 
-// On the thread of shard 0. For the user of the node and for root, as the kernel knows them.
+// On the thread of shard 0. For whom the policy lets administer `bans`; without a policy, for the
+// user of the node and for root, as the kernel knows them.
 class BanService final : public router::LocalService {
  public:
   // Its name and methods.

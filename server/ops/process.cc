@@ -15,6 +15,7 @@ namespace valkyrie::server {
 
 std::expected<transport::Socket, std::error_code> take_signals() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);

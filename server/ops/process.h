@@ -11,8 +11,9 @@
 
 namespace valkyrie::server {
 
-// Ignores SIGPIPE, and blocks SIGTERM, SIGINT and SIGHUP in this thread and those it starts from
-// now on; they are read from the descriptor instead. Errors: out of descriptors.
+// Ignores SIGPIPE and SIGXFSZ, which are errors of the write then, and blocks SIGTERM, SIGINT and
+// SIGHUP in this thread and those it starts from now on; they are read from the descriptor instead.
+// Errors: out of descriptors.
 [[nodiscard]] std::expected<transport::Socket, std::error_code> take_signals();
 
 // The next signal of take_signals(), which must be readable; 0 if there is none.

@@ -47,25 +47,6 @@ std::expected<policy::Provider, std::string> load_provider(const policy::Provide
   return provider;
 }
 
-// What a policy can say and no door of the node asks for: a rule that nobody asks would look like
-// protection and be none.
-std::expected<void, std::string> check_enforced(const policy::PolicyDraft& draft) {
-  for (const policy::Role& role : draft.roles) {
-    if (role.limits != policy::RoleLimits{.require_pq = role.limits.require_pq}) {
-      return std::unexpected(
-          fmt::format("role \"{}\": the node does not enforce limits of roles", role.name));
-    }
-    for (const policy::Rule& rule : role.rules) {
-      if (!rule.action || policy::name_kind(*rule.action) != policy::NameKind::plain) continue;
-      return std::unexpected(fmt::format(
-          "role \"{}\": {}: the node does not ask for this action; its jobs are called, so write "
-          "call:valkyrie.Jobs/METHOD",
-          role.name, rule.text));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 std::expected<std::shared_ptr<const Security>, std::string> load_security(const std::string& path) {
@@ -75,9 +56,6 @@ std::expected<std::shared_ptr<const Security>, std::string> load_security(const 
   if (!text) return std::unexpected(text.error());
   auto draft = policy::parse_security_text(*text);
   if (!draft) return std::unexpected(fmt::format("{}: {}", path, draft.error()));
-  if (const auto enforced = check_enforced(draft->policy); !enforced) {
-    return std::unexpected(fmt::format("{}: {}", path, enforced.error()));
-  }
   std::vector<policy::Provider> providers;
   for (const policy::ProviderDraft& each : draft->providers) {
     auto provider = load_provider(each, std::filesystem::path(path).parent_path());

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>
+#include <sys/resource.h>
 
 #include "protocol/hex_text.h"
 #include "server/ops/testing/server_process.h"
@@ -97,6 +98,28 @@ TEST_F(Audited, a_node_does_not_go_on_with_a_log_that_was_altered) {
   testing::ServerProcess refused(more);
   EXPECT_TRUE(refused.log.find("not what a node wrote"));
   EXPECT_EQ(refused.wait(), 1);
+}
+
+TEST_F(Audited, sessions_are_refused_while_they_cannot_be_written_down) {
+  std::vector<std::string> more = arguments();
+  more.insert(more.end(), {"--set", "audit.on_failure=refuse"});
+  RunningNode node(more);
+  auto reactor = transport::Reactor::create();
+  ASSERT_TRUE(reactor.has_value());
+  // The disk is full from here on.
+  rlimit before{};
+  const rlimit full{.rlim_cur = std::filesystem::file_size(path()), .rlim_max = RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(node.process.pid(), RLIMIT_FSIZE, &full, &before), 0);
+  testing::TestClient refused(**reactor, node.tcp_url);
+  const auto reason = refused.wait_closed();
+  ASSERT_TRUE(reason.has_value());
+  EXPECT_EQ(reason->code, protocol::CloseCode::refused);
+  EXPECT_TRUE(node.process.log.find("AUDIT LOG: cannot write to"));
+  ASSERT_EQ(::prlimit(node.process.pid(), RLIMIT_FSIZE, &before, nullptr), 0);
+  testing::TestClient taken(**reactor, node.tcp_url);
+  EXPECT_TRUE(taken.wait_ready());
+  EXPECT_EQ(taken.call("valkyrie.Node", "Echo", "x").code, protocol::StatusCode::ok);
+  EXPECT_NE(text_of(path()).find(R"("action":"log.gap")"), std::string::npos);
 }
 
 }  // namespace

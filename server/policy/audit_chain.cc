@@ -1,5 +1,6 @@
 #include "server/policy/audit_chain.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -9,6 +10,7 @@
 #include "protocol/hex_text.h"
 #include "protocol/status.h"
 #include "server/policy/json_text.h"
+#include "server/policy/wall_time.h"
 
 namespace valkyrie::policy {
 
@@ -52,18 +54,12 @@ std::string_view to_string(AuditCause cause) {
 }
 
 std::string time_text(std::uint64_t unix_ms) {
-  using namespace std::chrono;
   // The year 9999 ends here: a clock may be wrong, the layout may not.
   constexpr std::uint64_t kLast = 253'402'300'799'999;
-  const sys_time<milliseconds> at{
-      milliseconds{static_cast<std::int64_t>(unix_ms < kLast ? unix_ms : kLast)}};
-  const auto day = floor<days>(at);
-  const year_month_day date(day);
-  const hh_mm_ss time(at - day);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     time.hours().count(), time.minutes().count(), time.seconds().count(),
-                     time.subseconds().count());
+  const std::uint64_t ms = std::min(unix_ms, kLast);
+  std::string text = wall_time_text(WallTime(std::chrono::seconds(ms / 1000)));
+  text.back() = '.';  // Seconds are not the end of it.
+  return fmt::format("{}{:03}Z", text, ms % 1000);
 }
 
 // As a JSON string: cut between characters, and other bytes than UTF-8 as '?'.

@@ -155,6 +155,12 @@ bool RouterCore::is_given_up(const Event& event) const {
 
 void RouterCore::on_stream_opened(ConnectionId id, const Event& event) {
   protocol::Session& session = *touch(id)->session;
+  if (event.metadata.find(protocol::MetadataKey::authorization)) {
+    // To go on as the session would have the caller act as somebody it did not ask to be.
+    session.reset(event.stream, CloseCode::unauthenticated,
+                  "this node takes the credentials of sessions alone");
+    return;
+  }
   if (event.kind == protocol::StreamKind::publish) return publish_.on_publish_opened(id, event);
   if (event.kind == protocol::StreamKind::subscribe) {
     return publish_.on_subscribe_opened(id, event);

@@ -57,6 +57,7 @@ Finding check_runtime_directory() {
 // Asks the node about itself and measures one round trip.
 std::vector<Finding> check_node(const Globals& globals) {
   ClientOptions options;
+  options.token_file = globals.token_file;
   options.log = [](std::string_view) {};
   auto client = Client::connect(Address(globals.node), std::move(options));
   const auto bad = [](std::string text) {

@@ -74,6 +74,7 @@ int run_serve(const Globals& globals, const ServeArguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // A program that does not read its input.
   ClientOptions options;
   options.agent = "valkyrie-cli serve";
+  options.token_file = globals.token_file;
   options.handler_threads = std::min<std::size_t>(in_flight_max(arguments), 64);
   if (globals.quiet) options.log = [](std::string_view) {};
   auto client = Client::connect(Address(globals.node), std::move(options));

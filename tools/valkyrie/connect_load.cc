@@ -51,6 +51,7 @@ std::expected<ConnectLoadResult, int> generate_connect_load(const Globals& globa
     client_options.loop = &(*loops)[i % loops->size()]->loop();
     client_options.lazy = true;
     client_options.agent = "valkyrie-cli";
+    client_options.token_file = globals.token_file;
     client_options.log = [](std::string_view) {};
     const std::uint64_t from = now_ns();
     auto client = Client::connect(Address(globals.node), std::move(client_options));

@@ -12,6 +12,7 @@ std::expected<Client, int> connect(const Globals& globals, Loop* loop) {
   ClientOptions options;
   options.loop = loop;
   options.agent = "valkyrie-cli";
+  options.token_file = globals.token_file;
   if (!globals.verbose) options.log = [](std::string_view) {};
   auto client = Client::connect(Address(globals.node), std::move(options));
   if (!client) {

@@ -26,7 +26,8 @@ enum class Format : std::uint8_t { table, json, jsonl, raw };
 
 // The global options.
 struct Globals {
-  std::string node;  // Empty: the client's default order.
+  std::string node;        // Empty: the client's default order.
+  std::string token_file;  // Empty: as the environment says.
   Format format = Format::table;
   Duration timeout{};  // Of the command's calls; 0: their default.
   bool quiet = false;

@@ -35,6 +35,10 @@ void add_globals(CLI::App& app, Globals& globals) {
                                                          {"raw", Format::raw}};
   app.add_option("--node", globals.node, "URL of the node, or several with commas")
       ->type_name("URL");
+  app.add_option("--token-file", globals.token_file,
+                 "File with the token or API key that says who this is (default: "
+                 "VALKYRIE_TOKEN_FILE, then VALKYRIE_TOKEN)")
+      ->type_name("FILE");
   app.add_option_function<std::string>(
          "-o,--output", [&globals](const std::string& word) { globals.format = kFormats.at(word); },
          "table, json, jsonl or raw (default table)")

@@ -61,6 +61,8 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
   if (!addresses) return std::unexpected(std::move(addresses.error()));
   auto noise_key = noise_key_for(*addresses, options);
   if (!noise_key) return std::unexpected(std::move(noise_key.error()));
+  Credential credential(options);
+  if (auto usable = credential.check(); !usable) return std::unexpected(std::move(usable.error()));
   auto tls_dialer = tls_dialer_for(*addresses, options);
   if (!tls_dialer) return std::unexpected(std::move(tls_dialer.error()));
   const bool lazy = options.lazy;
@@ -80,6 +82,7 @@ Result<CoreHandle> Core::connect(const Address& address, ClientOptions options) 
   }
   CoreHandle core(new Core(loop, std::move(*addresses), std::move(options)));
   core->noise_key_ = std::move(*noise_key);
+  core->credential_ = std::move(credential);
   core->tls_dialer_ = std::move(*tls_dialer);
   loop->reactor().post([raw = core->token().release()] { raw->begin(); });
   if (own) {

@@ -14,6 +14,7 @@
 
 #include "protocol/buffer_pool.h"
 #include "sdk/cpp/src/caller.h"
+#include "sdk/cpp/src/credential.h"
 #include "sdk/cpp/src/dialer.h"
 #include "sdk/cpp/src/event_loop.h"
 #include "sdk/cpp/src/link.h"
@@ -100,6 +101,9 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   // See EventLoop.
   void set_handler(const char* name) { loop_->set_handler(name); }
 
+  // What to show the node now.
+  [[nodiscard]] Result<std::string> read_credential() const { return credential_.read(); }
+
   // From links and the dialer.
   void on_link_ready(Link& link);
   void on_link_draining(Link& link);
@@ -158,6 +162,7 @@ class Core final : public SlotOwner, private transport::EndOfTurn {
   Link* link_ = nullptr;
   std::unique_ptr<NoiseKey> noise_key_;                // Where an address needs it.
   std::unique_ptr<protocol::tls::Dialer> tls_dialer_;  // The same.
+  Credential credential_;
   Dialer dialer_;
   transport::Timer redial_timer_ = transport::Timer::calling<&Core::redial>(this);
   transport::Timer grace_timer_ = transport::Timer::calling<&Core::end_now>(this);

@@ -173,8 +173,10 @@ class Dialer::Attempt final : private transport::ConnectHandler {
   void on_connected(transport::Socket socket) override {
     auto channel =
         retry_ != nullptr ? std::move(retry_) : dialer_.core_.channel_to(candidate_.address);
+    auto credential = dialer_.core_.read_credential();
+    if (!credential) return fail(credential.error().message());
     link = std::make_unique<Link>(dialer_.core_, dialer_.core_.new_link_number(), candidate_.url,
-                                  std::move(socket), std::move(channel));
+                                  std::move(socket), std::move(channel), *std::move(credential));
     if (!link->start()) fail("out of descriptors or memory");
   }
 

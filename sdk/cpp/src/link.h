@@ -6,6 +6,7 @@
 
 #include "protocol/session.h"
 #include "transport/connection.h"
+#include "transport/timer_wheel.h"
 
 namespace valkyrie::detail {
 
@@ -16,7 +17,7 @@ class Link final : private transport::ConnectionHandler {
   enum class State : std::uint8_t { greeting, ready, draining, gone };
 
   Link(Core& core, std::uint64_t number, std::string url, transport::Socket socket,
-       std::unique_ptr<protocol::Channel> channel);
+       std::unique_ptr<protocol::Channel> channel, std::string credential);
 
   // False: the reactor cannot watch the socket; nothing is reported then.
   [[nodiscard]] bool start();
@@ -39,9 +40,16 @@ class Link final : private transport::ConnectionHandler {
   void on_event(transport::Connection& connection, const protocol::Event& event) override;
   void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
 
+  void renew_within(std::uint32_t seconds_left);
+  void renew();
+  void renew_later();
+
   Core& core_;
   const std::uint64_t number_;
   const std::string url_;
+  std::string credential_;  // As it was shown last.
+  protocol::Instant credential_ends_{};
+  transport::Timer renewal_ = transport::Timer::calling<&Link::renew>(this);
   State state_ = State::greeting;
   protocol::Instant ready_at_{};
   transport::Connection connection_;

@@ -108,7 +108,8 @@ void Server::on_stream_opened(Link& link, const protocol::Event& event) {
   serving->deadline = event.metadata.deadline().value_or(protocol::Duration::zero());
   if (const auto identity = event.metadata.identity()) {
     serving->identity = {.subject = std::string(identity->subject),
-                         .tenant = std::string(identity->tenant)};
+                         .tenant = std::string(identity->tenant),
+                         .proof = static_cast<Proof>(identity->method)};
   }
   serving->method = find_method(serving->registration.get(), event.metadata);
   if (calls) return link.session().set_user(event.stream, serving->number());

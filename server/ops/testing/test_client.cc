@@ -96,11 +96,13 @@ std::optional<transport::CloseReason> TestClient::wait_closed() {
 }
 
 std::uint32_t TestClient::open(protocol::StreamKind kind, std::string_view service,
-                               std::string_view method) {
+                               std::string_view method, protocol::MetadataKey key,
+                               std::string_view value) {
   std::array<std::byte, 1024> buffer;
   protocol::MetadataWriter writer(buffer);
   writer.service(service);
   writer.method(method);
+  if (!value.empty()) writer.put(key, value);
   const auto metadata = writer.finish();
   const auto stream = connection_->session().open_stream(kind, 0, {.metadata = *metadata}, 0);
   if (!stream) return 0;
@@ -115,6 +117,14 @@ std::uint32_t TestClient::start_call(std::string_view service, std::string_view 
     return 0;
   }
   const std::uint32_t stream = open(protocol::StreamKind::call, service, method);
+  start_call(stream, payload);
+  return stream;
+}
+
+std::uint32_t TestClient::start_call_with(std::string_view service, std::string_view method,
+                                          std::string_view payload, protocol::MetadataKey key,
+                                          std::string_view value) {
+  const std::uint32_t stream = open(protocol::StreamKind::call, service, method, key, value);
   start_call(stream, payload);
   return stream;
 }

@@ -58,6 +58,10 @@ class TestClient final : private transport::ConnectionHandler {
   // Calls; the answer comes into `answers`. The stream it was called on; 0 if that failed.
   std::uint32_t start_call(std::string_view service, std::string_view method,
                            std::string_view payload);
+  // The same with further metadata in the STREAM_OPEN.
+  std::uint32_t start_call_with(std::string_view service, std::string_view method,
+                                std::string_view payload, protocol::MetadataKey key,
+                                std::string_view value);
   // Calls on a stream of start_call().
   void start_call(std::uint32_t stream, std::string_view payload);
   // Registers as an instance of the service and waits until it can be called; false if the node
@@ -99,7 +103,8 @@ class TestClient final : private transport::ConnectionHandler {
   void on_event(transport::Connection& connection, const protocol::Event& event) override;
   void on_closed(transport::Connection& connection, const transport::CloseReason& reason) override;
   void end_if_answered(std::uint32_t stream);
-  std::uint32_t open(protocol::StreamKind kind, std::string_view service, std::string_view method);
+  std::uint32_t open(protocol::StreamKind kind, std::string_view service, std::string_view method,
+                     protocol::MetadataKey key = {}, std::string_view value = {});
   Answer wait_answer();
 
   transport::Reactor& reactor_;

@@ -1,6 +1,7 @@
 // A call as its handler sees it, and the duty to answer it.
 #pragma once
 
+#include <cstdint>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -17,10 +18,22 @@ namespace detail {
 class Incoming;
 }  // namespace detail
 
-// Who a caller was proven to be by the node. Both empty: the node knows no one.
+// How a node knows who a caller is.
+enum class Proof : std::uint8_t {
+  none = 0,         // It does not.
+  unix_user = 1,    // The kernel's word on a Unix socket.
+  noise_key = 2,    // The key of a Noise channel.
+  certificate = 3,  // The certificate of a TLS channel.
+  token = 4,        // A signed token.
+  api_key = 5,
+};
+
+// Who a caller was proven to be by the node; no caller can say it of itself. All empty: the node
+// knows no one.
 struct Identity {
-  std::string subject;  // The user, service or runner.
-  std::string tenant;   // The space of names it lives in.
+  std::string subject{};  // The user, service or runner: one for each way of proof.
+  std::string tenant{};   // The space of names it lives in.
+  Proof proof = Proof::none;
 };
 
 // A call as its handler holds it. Movable; may outlive the handler's return and be moved to another

@@ -116,6 +116,13 @@ struct ClientOptions {
   bool lazy = false;
   // Name and version for the node's logs and lists.
   std::string agent = "valkyrie-cpp";
+  // File with a token or API key that says who this is, readable by its user alone. It is read
+  // before each connection and again before the credential ends, so whoever renews it writes it
+  // anew. Empty: the file that VALKYRIE_TOKEN_FILE names, else what VALKYRIE_TOKEN says, else none.
+  std::string token_file{};
+  // Gives that credential instead of a file; empty text: none. Called on the loop, so it must not
+  // wait.
+  std::function<std::string()> credential;
   // File with this client's secret key for noise:// addresses, 64 hexadecimal digits, readable by
   // its user alone: by its public half nodes know the client. Empty: the file that
   // VALKYRIE_NOISE_KEY names, else a new key for this client.
