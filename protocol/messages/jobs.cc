@@ -157,6 +157,7 @@ std::string encode(const RunInput& input) { return encode_described(input); }
 std::string encode(const JobEvent& event) { return encode_described(event); }
 std::string encode(const SubmitRequest& request) { return encode_described(request); }
 std::string encode(const SubmitReply& reply) { return encode_described(reply); }
+std::string encode(const WatchJobRequest& request) { return encode_described(request); }
 std::string encode(const JobView& view) { return encode_described(view); }
 std::string encode(const JobResult& result) { return encode_described(result); }
 std::string encode(const ListJobsRequest& request) { return encode_described(request); }
@@ -179,6 +180,7 @@ VALKYRIE_DECODE(RunInput)
 VALKYRIE_DECODE(JobEvent)
 VALKYRIE_DECODE(SubmitRequest)
 VALKYRIE_DECODE(SubmitReply)
+VALKYRIE_DECODE(WatchJobRequest)
 VALKYRIE_DECODE(JobView)
 VALKYRIE_DECODE(JobResult)
 VALKYRIE_DECODE(ListJobsRequest)

@@ -221,6 +221,7 @@ struct JobResult {
   std::uint64_t output_bytes = 0;
   Usage usage;
   Evidence evidence;
+  std::string log_sha256;  // Of the output, 32 bytes; the node adds it. Empty: there was none.
   bool operator==(const JobResult&) const = default;
 };
 
@@ -230,8 +231,14 @@ struct Ended {
   bool operator==(const Ended&) const = default;
 };
 
-// What the node sends on Jobs/Run.
-using JobEvent = std::variant<Accepted, Waiting, Assigned, Running, Output, Cancelling, Ended>;
+// Of Jobs/Watch: what was true and written when the watch began has been said.
+struct CaughtUp {
+  bool operator==(const CaughtUp&) const = default;
+};
+
+// What the node sends on Jobs/Run and Jobs/Watch.
+using JobEvent =
+    std::variant<Accepted, Waiting, Assigned, Running, Output, Cancelling, Ended, CaughtUp>;
 
 // What a submit waits for. Values are part of the protocol: never renumber.
 enum class Ack : std::uint8_t {
@@ -253,6 +260,13 @@ struct SubmitReply {
   bool known = false;        // By their key: an earlier request made them.
   Ack ack = Ack::persisted;  // What is promised: no more than was asked for, or the node can.
   bool operator==(const SubmitReply&) const = default;
+};
+
+// First and only message of Jobs/Watch.
+struct WatchJobRequest {
+  std::string job;           // Whole or any unique prefix.
+  std::uint64_t offset = 0;  // First byte of output that is wanted.
+  bool operator==(const WatchJobRequest&) const = default;
 };
 
 // A job as lists show it.
@@ -442,6 +456,7 @@ using NodeMessage = std::variant<Welcome, Start, Window, CancelAttempt, Settled,
 [[nodiscard]] std::string encode(const JobEvent& event);
 [[nodiscard]] std::string encode(const SubmitRequest& request);
 [[nodiscard]] std::string encode(const SubmitReply& reply);
+[[nodiscard]] std::string encode(const WatchJobRequest& request);
 [[nodiscard]] std::string encode(const JobView& view);
 [[nodiscard]] std::string encode(const JobResult& result);
 [[nodiscard]] std::string encode(const ListJobsRequest& request);

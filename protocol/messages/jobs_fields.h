@@ -44,6 +44,12 @@ void describe(A& a, Ref<A, SubmitReply> m) {
 }
 
 template <class A>
+void describe(A& a, Ref<A, WatchJobRequest> m) {
+  a.text(1, m.job, kNameBytesMax);
+  a.number(2, m.offset);
+}
+
+template <class A>
 void describe(A& a, Ref<A, Accepted> m) {
   a.text(1, m.job, kNameBytesMax);
 }
@@ -124,12 +130,16 @@ void describe(A& a, Ref<A, JobResult> m) {
   a.number(7, m.output_bytes);
   a.message(8, m.usage);
   a.message(9, m.evidence);
+  a.bytes(10, m.log_sha256, 32);
 }
 
 template <class A>
 void describe(A& a, Ref<A, Ended> m) {
   a.message(1, m.result);
 }
+
+template <class A>
+void describe(A&, Ref<A, CaughtUp>) {}
 
 template <class A>
 void describe(A& a, Ref<A, JobView> m) {

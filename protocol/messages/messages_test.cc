@@ -110,6 +110,8 @@ TEST(RunnersMessages, every_message_survives_the_round_trip) {
   expect_round_trip<RunnerMessage>(AttemptFinishing{~0ull});
   expect_round_trip<RunnerMessage>(AttemptEnded{1, full_result()});
   expect_round_trip(SubmitRequest{{full_spec(), full_spec()}, "build-7", Ack::received});
+  expect_round_trip<JobEvent>(CaughtUp{});
+  expect_round_trip(WatchJobRequest{"job_a", 7});
   expect_round_trip(SubmitReply{{"job_a", "job_b"}, true, Ack::received});
   expect_round_trip<NodeMessage>(Welcome{"n"});
   expect_round_trip<NodeMessage>(Start{1, "job_x", 1, full_spec(), 65536});

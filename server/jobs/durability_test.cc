@@ -7,6 +7,7 @@
 
 #include "server/jobs/job_plane.h"
 #include "server/jobs/virtual_job_store.h"
+#include "server/jobs/virtual_log_store.h"
 
 namespace valkyrie::jobs {
 namespace {
@@ -16,7 +17,7 @@ using messages::EndReason;
 using messages::JobState;
 using protocol::StatusCode;
 
-constexpr SubmitterId kSubmitter = 10;
+constexpr FollowerId kSubmitter = 10;
 constexpr RunnerId kRunner = 1;
 
 class DurabilityTest : public testing::Test {
@@ -29,13 +30,14 @@ class DurabilityTest : public testing::Test {
                                   .epoch = ++epoch,
                                   .unix_ms = [this] { return wall_ms; },
                                   .random = [] { return std::uint64_t{7}; }},
-                  store);
+                  store, logs);
     plane->recover(store.stored(), now);
   }
   // The node dies and comes back.
   void crash() {
     plane.reset();
     store.crash();
+    logs.crash();
     start();
   }
   void commit(std::size_t count = static_cast<std::size_t>(-1)) {
@@ -66,9 +68,11 @@ class DurabilityTest : public testing::Test {
   template <class T>
   std::vector<T> events() {
     std::vector<T> taken;
+    plane->on_log_news();
     while (const messages::JobEvent* event = plane->next_event(kSubmitter)) {
       if (const auto* one = std::get_if<T>(event)) taken.push_back(*one);
       plane->take_event(kSubmitter);
+      plane->on_log_news();
     }
     return taken;
   }
@@ -99,6 +103,7 @@ class DurabilityTest : public testing::Test {
   std::uint64_t wall_ms = 1'700'000'000'000;
   std::uint32_t epoch = 0;
   VirtualJobStore store;
+  VirtualLogStore logs;
   std::optional<JobPlane> plane;
 };
 
@@ -311,6 +316,64 @@ TEST_F(DurabilityTest, ended_jobs_can_still_be_asked_for_after_a_restart) {
   ASSERT_TRUE(view);
   EXPECT_EQ(view->state, JobState::cancelled);
   EXPECT_EQ(view->result->evidence.method, "never_started");
+}
+
+TEST_F(DurabilityTest, output_that_was_kept_can_be_read_after_a_restart) {
+  join();
+  const auto promise = submit({spec()});
+  commit();
+  const std::uint64_t token = sent<messages::Start>().at(0).token;
+  ASSERT_TRUE(plane->runner_message(kRunner, messages::AttemptStarted{token, 0}, now));
+  ASSERT_TRUE(plane->runner_message(
+      kRunner, messages::Chunk{token, messages::OutputStream::out, 0, "kept"}, now));
+  commit();
+  logs.held = true;
+  ASSERT_TRUE(plane->runner_message(
+      kRunner, messages::Chunk{token, messages::OutputStream::out, 4, " lost"}, now));
+  crash();
+  logs.held = false;
+  ASSERT_TRUE(plane->watch(kSubmitter, {.job = promise->answer.jobs.front()}));
+  advance(kLeaseLost);
+  commit();
+  std::string text;
+  std::optional<messages::JobResult> result;
+  plane->on_log_news();
+  while (const messages::JobEvent* event = plane->next_event(kSubmitter)) {
+    if (const auto* output = std::get_if<messages::Output>(event)) text += output->data;
+    if (const auto* ended = std::get_if<messages::Ended>(event)) result = ended->result;
+    plane->take_event(kSubmitter);
+    plane->on_log_news();
+  }
+  EXPECT_EQ(text, "kept");
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->output_bytes, 4u) << "what there is, not what was said";
+}
+
+TEST_F(DurabilityTest, a_result_waits_for_its_log_and_the_slot_does_not) {
+  join();
+  ASSERT_TRUE(plane->submit(kSubmitter, spec(), now));
+  commit();
+  const std::uint64_t token = sent<messages::Start>().at(0).token;
+  ASSERT_TRUE(plane->runner_message(kRunner, messages::AttemptStarted{token, 0}, now));
+  logs.held = true;
+  ASSERT_TRUE(plane->runner_message(
+      kRunner, messages::Chunk{token, messages::OutputStream::out, 0, "text"}, now));
+  ASSERT_TRUE(
+      plane->runner_message(kRunner,
+                            messages::AttemptEnded{token,
+                                                   {.state = JobState::succeeded,
+                                                    .output_bytes = 4,
+                                                    .evidence = {.method = "t", .complete = true}}},
+                            now));
+  EXPECT_EQ(plane->counts().slots_busy, 0u);
+  plane->runner_left(kRunner, now);
+  commit();
+  EXPECT_TRUE(events<messages::Ended>().empty());
+  EXPECT_EQ(plane->counts().live, 1u) << "it has ended well, whoever goes now";
+  logs.write_all();
+  plane->on_log_news();
+  commit();
+  EXPECT_EQ(events<messages::Ended>().at(0).result.state, JobState::succeeded);
 }
 
 TEST_F(DurabilityTest, tokens_of_a_later_run_are_higher) {

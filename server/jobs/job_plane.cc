@@ -18,35 +18,31 @@ namespace {
 
 // 24 bits of epoch lead a token, 40 of counter follow.
 constexpr unsigned kTokenCounterBits = 40;
+
 }  // namespace
 
-JobPlane::JobPlane(JobPlaneOptions options, JobStore& store)
+JobPlane::JobPlane(JobPlaneOptions options, JobStore& store, LogStore& logs)
     : options_(std::move(options)),
       store_(store),
+      logs_(logs),
+      followers_(store, logs),
       next_token_((std::uint64_t{options_.epoch} << kTokenCounterBits) + 1) {
   VALKYRIE_ASSERT(options_.unix_ms && options_.random && options_.epoch >> 24 == 0);
 }
 
-void JobPlane::cancel_run(SubmitterId submitter, const messages::CancelRequest& request,
-                          Instant now) {
-  const auto found = submitters_.find(submitter);
-  if (found == submitters_.end() || !live_.contains(found->second.row)) return;
-  stop_job(found->second.row, {.text = "cancelled by its submitter"},
+void JobPlane::cancel_run(FollowerId stream, const messages::CancelRequest& request, Instant now) {
+  const auto job = followers_.job_of(stream);
+  if (!job || !live_.contains(job->row())) return;
+  stop_job(job->row(), {.text = "cancelled by its submitter"},
            request.grace_ms.value_or(kGraceMsDefault), now);
 }
 
-void JobPlane::submitter_left(SubmitterId submitter, Instant now) {
-  const auto found = submitters_.find(submitter);
-  if (found == submitters_.end()) return;
-  const Row row = found->second.row;
-  std::deque<Outgoing> unread = std::move(found->second.outbox);
-  submitters_.erase(found);
-  const auto live = live_.find(row);
-  if (live == live_.end()) return;
-  live->second.submitter.reset();
-  // Nobody will read it, so it is as good as read: the attempt must not block on its way out.
-  for (const Outgoing& outgoing : unread) took_output(outgoing.token, outgoing.cost);
-  stop_job(row, {.text = "cancelled: its submitter went away"}, kGraceMsDefault, now);
+void JobPlane::follower_left(FollowerId stream, Instant now) {
+  const auto job = followers_.job_of(stream);
+  followers_.remove(stream);
+  const auto live = job ? live_.find(job->row()) : live_.end();
+  if (live == live_.end() || live->second.owner != stream) return;
+  stop_job(job->row(), {.text = "cancelled: its submitter went away"}, kGraceMsDefault, now);
 }
 
 std::expected<Promise<messages::CancelJobReply>, Refused> JobPlane::cancel(
@@ -76,12 +72,11 @@ void JobPlane::on_durable() {
     held_.erase(held_.begin());
     release(held);
   }
+  followers_.on_durable();
 }
 
 void JobPlane::release(const Held& held) {
-  if (const auto* submitter = std::get_if<SubmitterReady>(&held)) {
-    ready_.emplace_back(*submitter);
-  } else if (const auto* settled = std::get_if<SettledDue>(&held)) {
+  if (const auto* settled = std::get_if<SettledDue>(&held)) {
     send(settled->runner, messages::Settled{settled->token});
   } else {
     go(std::get<GoDue>(held).token);
@@ -106,6 +101,8 @@ void JobPlane::stop_job(Row row, Stop stop, std::uint64_t grace_ms, Instant now)
     return;
   }
   JobStatus& status = live.record->status;
+  const Attempt& attempt = attempts_.at(status.token);
+  if (attempt.result) return;  // It is over; only its log is on its way to safety.
   const Instant proof_due = now + std::chrono::milliseconds(grace_ms) + kProofTimeout;
   // Asking again may only make it faster.
   if (status.stop && live.deadline && *live.deadline <= proof_due) return;
@@ -116,7 +113,6 @@ void JobPlane::stop_job(Row row, Stop stop, std::uint64_t grace_ms, Instant now)
     save(live, status.token);
     if (cancelled) emit(live, messages::Cancelling{status.stop->text});
   }
-  const Attempt& attempt = attempts_.at(status.token);
   if (attempt.runner == kNoRunner) return;  // Its lease ends it.
   send(attempt.runner, messages::CancelAttempt{status.token, grace_ms, status.stop->text});
   set_deadline(live, proof_due);
@@ -174,8 +170,8 @@ void JobPlane::expire(Row row, Instant now) {
     stop_job(row, std::move(stop), 0, now);
     return;
   }
-  if (waits_for_reader(live)) {
-    // The proof follows the log, and the log waits for its reader: our stall is no silence.
+  if (waits_for_disk(live)) {
+    // The proof follows the log, and the log waits for our disk: our stall is no silence.
     set_deadline(live, now + kProofTimeout);
     return;
   }
@@ -218,7 +214,7 @@ JobPlaneCounts JobPlane::counts() const {
                         .runners = runners_.size(),
                         .submitted = submitted_count_,
                         .ended = ended_count_,
-                        .held = held_.size(),
+                        .held = held_.size() + followers_.held(),
                         .stale = stale_count_};
   for (const auto& [id, runner] : runners_) {
     counts.slots += runner.slots;
@@ -227,64 +223,62 @@ JobPlaneCounts JobPlane::counts() const {
   return counts;
 }
 
-// --- What submitters read ---
-
-void JobPlane::emit(const Live& live, messages::JobEvent event, std::uint64_t cost,
-                    std::uint64_t token) {
-  if (!live.submitter) return;
-  Submitter& submitter = submitters_.at(*live.submitter);
+void JobPlane::emit(const Live& live, const messages::JobEvent& event) {
   // What is said of a job may be taken for a promise only where it is one.
   const bool promises = std::holds_alternative<messages::Accepted>(event) ||
                         std::holds_alternative<messages::Cancelling>(event) ||
                         std::holds_alternative<messages::Ended>(event);
-  const Change promise = promises ? live.saved : 0;
-  auto* last = submitter.outbox.empty() ? nullptr : &submitter.outbox.back();
-  const auto* output = std::get_if<messages::Output>(&event);
-  auto* last_output = last == nullptr ? nullptr : std::get_if<messages::Output>(&last->event);
-  if (output != nullptr && last_output != nullptr && last_output->stream == output->stream &&
-      last_output->data.size() + output->data.size() <= messages::kChunkBytesMax) {
-    last_output->data += output->data;
-    last->cost += cost;
-    return;
-  }
-  if (last != nullptr && std::holds_alternative<messages::Waiting>(event) &&
-      std::holds_alternative<messages::Waiting>(last->event)) {
-    last->event = std::move(event);  // Only the latest reason matters to who has not read the last.
-    return;
-  }
-  submitter.outbox.push_back(
-      {.event = std::move(event), .cost = cost, .token = token, .after = promise});
-  if (!std::exchange(submitter.announced, true)) announce(*live.submitter, submitter);
+  followers_.tell_all(live.record->id, event, promises ? live.saved : 0);
 }
 
-void JobPlane::announce(SubmitterId id, const Submitter& submitter) {
-  when_durable(submitter.outbox.front().after, SubmitterReady{id});
+std::expected<void, Refused> JobPlane::watch(FollowerId stream,
+                                             const messages::WatchJobRequest& request) {
+  if (followers_.job_of(stream)) {
+    return refuse(StatusCode::invalid_argument, "a stream watches one job; open another");
+  }
+  const auto id = resolve(request.job);
+  if (!id) return std::unexpected(id.error());
+  const JobRecord& record = records_.at(*id);
+  const JobStatus& status = record.status;
+  const auto live = live_.find(id->row());
+  followers_.add(stream, *id);
+  followers_.tell(stream, messages::Accepted{id->text()},
+                  live != live_.end() ? live->second.saved : 0);
+  if (live != live_.end() && live->second.shape != nullptr) {
+    followers_.tell(stream, live->second.shape->why);
+  }
+  if (status.attempt != 0) {
+    const auto attempt = attempts_.find(status.token);
+    followers_.tell(stream, messages::Assigned{status.runner, status.attempt, 0});
+    if (live == live_.end() || live->second.started) followers_.tell(stream, messages::Running{});
+    followers_.open_log(stream, status.attempt, request.offset,
+                        status.result                ? status.result->output_bytes
+                        : attempt != attempts_.end() ? attempt->second.written
+                                                     : 0);
+  }
+  if (status.state == JobState::cancelling) {
+    followers_.tell(stream, messages::Cancelling{status.stop->text});
+  }
+  followers_.tell_caught_up(stream);
+  if (status.result) followers_.tell(stream, messages::Ended{*status.result}, last_change_);
+  on_log_news();
+  return {};
+}
+
+void JobPlane::take_event(FollowerId stream) {
+  followers_.take(stream);
+  on_log_news();  // A store that answers at once has read on.
 }
 
 std::optional<Ready> JobPlane::poll_ready() {
+  if (auto lost = followers_.poll_lost()) {
+    return FollowerDismissed{lost->first, {StatusCode::data_loss, std::move(lost->second)}};
+  }
+  if (const auto stream = followers_.poll_ready()) return FollowerReady{*stream};
   if (ready_.empty()) return std::nullopt;
   Ready ready = std::move(ready_.front());
   ready_.pop_front();
   return ready;
-}
-
-const messages::JobEvent* JobPlane::next_event(SubmitterId submitter) const {
-  const auto found = submitters_.find(submitter);
-  if (found == submitters_.end() || found->second.outbox.empty()) return nullptr;
-  const Outgoing& next = found->second.outbox.front();
-  return is_durable(next.after) ? &next.event : nullptr;
-}
-
-void JobPlane::take_event(SubmitterId id) {
-  const auto found = submitters_.find(id);
-  VALKYRIE_ASSERT(found != submitters_.end() && !found->second.outbox.empty());
-  Submitter& submitter = found->second;
-  const Outgoing taken = std::move(submitter.outbox.front());
-  submitter.outbox.pop_front();
-  submitter.announced = !submitter.outbox.empty();
-  if (submitter.announced && !is_durable(submitter.outbox.front().after)) announce(id, submitter);
-  if (std::holds_alternative<messages::Ended>(taken.event)) submitters_.erase(found);
-  if (taken.cost != 0) took_output(taken.token, taken.cost);
 }
 
 }  // namespace valkyrie::jobs

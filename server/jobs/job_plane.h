@@ -25,14 +25,14 @@
 #include "protocol/constants.h"
 #include "protocol/messages/jobs.h"
 #include "protocol/time.h"
+#include "server/jobs/followers.h"
 #include "server/jobs/job_id.h"
 #include "server/jobs/job_store.h"
+#include "server/jobs/log_store.h"
 #include "server/jobs/queue.h"
 
 namespace valkyrie::jobs {
 
-// The caller's number for a Jobs/Run stream; never used for another.
-using SubmitterId = std::uint64_t;
 // The caller's number for a Runners/Work stream; never used for another.
 using RunnerId = std::uint64_t;
 // No runner's number.
@@ -49,9 +49,11 @@ inline constexpr std::size_t kLiveSpecBytesMax = 256u << 20;
 inline constexpr std::size_t kRunnersMax = 4096;
 // Ended jobs that stay visible; the oldest end is forgotten first.
 inline constexpr std::size_t kEndedJobsKept = 1000;
-// What an attempt may have sent beyond what its reader took, in chunk cost: what the node holds for
-// a reader that does not read.
+// What an attempt may have sent beyond what its log's store has written, in chunk cost: what the
+// node holds in memory for a disk that is slow.
 inline constexpr std::uint64_t kOutputWindowBytes = 256u << 10;
+// The largest log of an attempt; one that writes more is stopped.
+inline constexpr std::uint64_t kLogBytesMaxDefault = 1u << 30;
 // Times of a job that asks for none, and the plane's own patience.
 inline constexpr protocol::Duration kTimeoutQueueDefault = std::chrono::hours(24);
 inline constexpr protocol::Duration kTimeoutStartDefault = std::chrono::minutes(5);
@@ -85,10 +87,15 @@ struct Promise {
 };
 
 // Somebody has something to take; see JobPlane::poll_ready.
-struct SubmitterReady {
-  SubmitterId submitter = 0;
+struct FollowerReady {
+  FollowerId stream = 0;
 };
-// Likewise.
+// A reader's stream must be ended with this status; the plane has forgotten it.
+struct FollowerDismissed {
+  FollowerId stream = 0;
+  Refused why;
+};
+// As FollowerReady.
 struct RunnerReadyToTake {
   RunnerId runner = 0;
 };
@@ -98,7 +105,7 @@ struct RunnerDismissed {
   Refused why;
 };
 // What poll_ready says.
-using Ready = std::variant<SubmitterReady, RunnerReadyToTake, RunnerDismissed>;
+using Ready = std::variant<FollowerReady, FollowerDismissed, RunnerReadyToTake, RunnerDismissed>;
 
 // What the plane is told about its surroundings.
 struct JobPlaneOptions {
@@ -108,6 +115,7 @@ struct JobPlaneOptions {
   std::function<std::uint64_t()> unix_ms;  // Wall time, for ids alone.
   std::function<std::uint64_t()> random;   // For ids.
   std::size_t ended_jobs_kept = kEndedJobsKept;
+  std::uint64_t log_bytes_max = kLogBytesMaxDefault;
 };
 
 // Numbers for metrics.
@@ -132,17 +140,19 @@ struct JobPlaneCounts {
 // See the top of the file.
 class JobPlane {
  public:
-  // `store` outlives the plane.
-  JobPlane(JobPlaneOptions options, JobStore& store);
+  // Both stores outlive the plane.
+  JobPlane(JobPlaneOptions options, JobStore& store, LogStore& logs);
 
   // What the store held when it was opened. Before anything else, at most once.
   void recover(StoredJobs stored, protocol::Instant now);
-  // The store says that more of its changes are durable.
+  // The job store says that more of its changes are durable.
   void on_durable();
+  // The log store has news: polls them.
+  void on_log_news();
 
   // A Jobs/Run stream's request. The job's id; its events follow on the stream. Refused: nothing
   // happened; end the stream with that status.
-  std::expected<JobId, Refused> submit(SubmitterId submitter, messages::JobSpec spec,
+  std::expected<JobId, Refused> submit(FollowerId stream, messages::JobSpec spec,
                                        protocol::Instant now);
   // Jobs/Submit: all of them or none, for `submitter`, the value of its IDENTITY. `key` is that of
   // the request, if it has one. Errors: ALREADY_EXISTS for a key with another body, and what
@@ -152,11 +162,13 @@ class JobPlane {
                                                                     std::optional<SubmitKey> key,
                                                                     protocol::Instant now);
   // A Jobs/Run stream's CancelRequest.
-  void cancel_run(SubmitterId submitter, const messages::CancelRequest& request,
-                  protocol::Instant now);
-  // The Jobs/Run stream is over. Its job is cancelled unless it has ended. Unknown ones are
-  // ignored.
-  void submitter_left(SubmitterId submitter, protocol::Instant now);
+  void cancel_run(FollowerId stream, const messages::CancelRequest& request, protocol::Instant now);
+  // A Jobs/Watch stream's request: what becomes of a job from here on, and its output from a byte
+  // on; of an ended one its end. Refused: end the stream with that status.
+  std::expected<void, Refused> watch(FollowerId stream, const messages::WatchJobRequest& request);
+  // The Jobs/Run or Jobs/Watch stream is over. A job that the stream owns is cancelled unless it
+  // has ended. Unknown ones are ignored.
+  void follower_left(FollowerId stream, protocol::Instant now);
 
   // Jobs/Cancel. Idempotent; of an ended job the answer is its state.
   std::expected<Promise<messages::CancelJobReply>, Refused> cancel(
@@ -185,10 +197,12 @@ class JobPlane {
   // whoever runs out of credit comes back by itself when credit comes.
   std::optional<Ready> poll_ready();
   // What the stream would take next, or nullptr. Borrowed until the next call on the plane.
-  [[nodiscard]] const messages::JobEvent* next_event(SubmitterId submitter) const;
-  // Takes it: its bytes have left. After Ended the submitter is forgotten.
-  // REQUIRES: next_event(submitter) is not nullptr
-  void take_event(SubmitterId submitter);
+  [[nodiscard]] const messages::JobEvent* next_event(FollowerId stream) const {
+    return followers_.next(stream);
+  }
+  // Takes it: its bytes have left. After Ended the stream is forgotten.
+  // REQUIRES: next_event(stream) is not nullptr
+  void take_event(FollowerId stream);
   // As next_event and take_event, for a runner.
   [[nodiscard]] const messages::NodeMessage* next_message(RunnerId runner) const;
   // REQUIRES: next_message(runner) is not nullptr
@@ -206,7 +220,7 @@ class JobPlane {
   // A job that is not over.
   struct Live {
     JobRecord* record = nullptr;  // In records_; never null.
-    std::optional<SubmitterId> submitter;
+    std::optional<FollowerId> owner;
     Change saved = 0;        // The latest of its changes.
     Shape* shape = nullptr;  // While queued.
     protocol::Instant submitted;
@@ -221,11 +235,16 @@ class JobPlane {
     JobId job;
     RunnerId runner = kNoRunner;  // kNoRunner: the node restarted, and it has not come back.
     bool live = true;
-    bool waits_for_go = false;        // Offered; its assignment is not durable yet.
-    std::uint64_t received = 0;       // Bytes of output.
-    std::uint64_t cost_received = 0;  // Chunk costs.
-    std::uint64_t cost_taken = 0;
-    std::uint64_t cost_limit = 0;  // Last told to the runner.
+    bool waits_for_go = false;  // Offered; its assignment is not durable yet.
+    LogId log;
+    std::uint64_t received = 0;       // Bytes of output,
+    std::uint64_t written = 0;        // that its log's store has for readers.
+    std::uint64_t cost_received = 0;  // Chunk costs,
+    std::uint64_t cost_written = 0;   // and of those the store has written.
+    std::uint64_t cost_limit = 0;     // Last told to the runner.
+    // Chunks that are not written yet: where each ends, and its cost.
+    std::deque<std::pair<std::uint64_t, std::uint64_t>> unwritten{};
+    std::optional<messages::JobResult> result{};  // Came; the log is being brought to safety.
   };
   // What an earlier submit with a key was answered.
   using KeyDigest = decltype(SubmitKey::key);
@@ -234,14 +253,8 @@ class JobPlane {
     std::vector<JobId> jobs;
     Change after = 0;
   };
-  struct Outgoing {
-    messages::JobEvent event;
-    std::uint64_t cost = 0;   // Of the chunks in it.
-    std::uint64_t token = 0;  // Whose chunks.
-    Change after = 0;         // Not to be seen before this is durable.
-  };
-  // What becomes possible once a change is durable: a submitter's next event, an attempt's `go`, a
-  // runner's leave to forget an attempt.
+  // What becomes possible once a change is durable: an attempt's `go`, a runner's leave to forget
+  // an attempt.
   struct GoDue {
     std::uint64_t token = 0;
   };
@@ -249,12 +262,7 @@ class JobPlane {
     RunnerId runner = 0;
     std::uint64_t token = 0;
   };
-  using Held = std::variant<SubmitterReady, GoDue, SettledDue>;
-  struct Submitter {
-    Row row = 0;
-    std::deque<Outgoing> outbox;
-    bool announced = false;
-  };
+  using Held = std::variant<GoDue, SettledDue>;
   struct Runner {
     messages::RunnerHello hello;
     Labels labels;  // The hello's and those the node adds.
@@ -280,9 +288,7 @@ class JobPlane {
   void end_unstarted(Row row, messages::JobState state, messages::EndReason reason,
                      std::string text);
   void expire(Row row, protocol::Instant now);
-  void emit(const Live& live, messages::JobEvent event, std::uint64_t cost = 0,
-            std::uint64_t token = 0);
-  void announce(SubmitterId id, const Submitter& submitter);
+  void emit(const Live& live, const messages::JobEvent& event);
 
   // job_submit.cc
   std::expected<Shape*, Refused> enter_queue(Row row, const messages::JobSpec& spec);
@@ -312,25 +318,37 @@ class JobPlane {
                                           protocol::Instant now);
   std::expected<void, Refused> on_started(RunnerId id, const messages::AttemptStarted& message,
                                           protocol::Instant now);
-  std::expected<void, Refused> on_chunk(RunnerId id, messages::Chunk chunk);
+  std::expected<void, Refused> on_chunk(RunnerId id, messages::Chunk chunk, protocol::Instant now);
   void on_finishing(RunnerId id, const messages::AttemptFinishing& message);
   std::expected<void, Refused> on_ended(RunnerId id, messages::AttemptEnded message,
                                         protocol::Instant now);
   void note_late_evidence(const Attempt& attempt, std::uint64_t token,
                           const messages::JobResult& result);
   [[nodiscard]] Attempt* find_attempt(RunnerId runner, std::uint64_t token);
-  [[nodiscard]] bool waits_for_reader(const Live& live) const;
-  void lose_attempt(std::uint64_t token, std::string text);
-  void free_slot(std::uint64_t token, protocol::Instant now);
+  void free_slot(RunnerId id, std::uint64_t token, protocol::Instant now);
   void fill(RunnerId id, protocol::Instant now);
   void place(Row row, protocol::Instant now);
   void assign(Row row, RunnerId id, protocol::Instant now);
   void go(std::uint64_t token);
   void send(RunnerId id, messages::NodeMessage message);
-  void took_output(std::uint64_t token, std::uint64_t cost);
+
+  // job_logs.cc: output, and ends that wait for it.
+  void keep_output(std::uint64_t token, Attempt& attempt, messages::Chunk chunk, std::uint64_t cost,
+                   protocol::Instant now);
+  void open_window(std::uint64_t token, Attempt& attempt);
+  [[nodiscard]] bool waits_for_disk(const Live& live) const;
+  void on_grew(const LogGrew& news);
+  void on_safe(const LogSafe& news);
+  void finish_attempt(std::uint64_t token, messages::JobResult result, protocol::Instant now);
+  void settle(std::uint64_t token);
+  static messages::JobResult conclude(const std::optional<Stop>& stop, messages::JobResult result);
+  void lose_attempt(std::uint64_t token, std::string text);
 
   JobPlaneOptions options_;
   JobStore& store_;
+  LogStore& logs_;
+  Followers followers_;
+  bool disk_stalled_ = false;
   bool draining_ = false;
   Row next_row_ = 1;
   std::uint64_t next_token_ = 1;
@@ -347,7 +365,7 @@ class JobPlane {
   std::deque<std::pair<std::uint64_t, KeyDigest>> known_since_;
   std::unordered_map<std::uint64_t, Attempt> attempts_;
   std::multimap<std::string, std::uint64_t> unreachable_;  // Tokens by the name of their runner.
-  std::unordered_map<SubmitterId, Submitter> submitters_;
+  std::map<LogId, std::uint64_t> logs_open_;  // Tokens by log, of logs that are not safe yet.
   std::map<RunnerId, Runner> runners_;
   std::set<std::pair<protocol::Instant, Row>> deadlines_;
   std::deque<Ready> ready_;

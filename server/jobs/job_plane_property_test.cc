@@ -12,6 +12,7 @@
 
 #include "server/jobs/job_plane.h"
 #include "server/jobs/virtual_job_store.h"
+#include "server/jobs/virtual_log_store.h"
 
 namespace valkyrie::jobs {
 namespace {
@@ -55,7 +56,9 @@ class World {
                 .unix_ms = [] { return std::uint64_t{1'700'000'000'000}; },
                 .random = [this] { return random_(); },
                 .ended_jobs_kept = kEndedKept},
-               store_) {}
+               store_, logs_) {
+    logs_.held = true;
+  }
 
   void step() {
     if (below(2) == 0) commit(below(10));
@@ -104,6 +107,9 @@ class World {
       read_all();
     }
     for (int round = 0; round < 1000; ++round) work();
+    logs_.held = false;
+    logs_.write_all();
+    plane_.on_log_news();
     commit(store_.pending());
     read_all();
     check();
@@ -135,6 +141,8 @@ class World {
   void commit(std::size_t changes) {
     store_.commit(changes);
     plane_.on_durable();
+    if (changes % 2 == 0) logs_.write_all();
+    plane_.on_log_news();
   }
 
   void submit() {
@@ -143,7 +151,7 @@ class World {
     if (below(3) == 0) spec.timeout_queue_ms = 1 + below(5000);
     if (below(3) == 0) spec.timeout_start_ms = 1 + below(5000);
     if (below(3) == 0) spec.timeout_run_ms = 1 + below(5000);
-    const SubmitterId id = next_id_++;
+    const FollowerId id = next_id_++;
     ASSERT_TRUE(plane_.submit(id, spec, now_));
     submitters_[id] = {};
   }
@@ -176,7 +184,7 @@ class World {
     if (submitters_.empty() || below(4) != 0) return;
     const auto at = pick(submitters_);
     at->second.gone = true;
-    plane_.submitter_left(at->first, now_);
+    plane_.follower_left(at->first, now_);
   }
 
   void set_slots(RunnerId id, ModelRunner& runner, std::uint32_t slots) {
@@ -195,7 +203,7 @@ class World {
     plane_.on_deadline(now_);
   }
 
-  void read_one(SubmitterId id, ModelSubmitter& submitter) {
+  void read_one(FollowerId id, ModelSubmitter& submitter) {
     const messages::JobEvent* event = plane_.next_event(id);
     if (event == nullptr) return;
     ASSERT_FALSE(submitter.ended) << "Ended is the last event";
@@ -217,6 +225,7 @@ class World {
       ASSERT_EQ(end->result.output_bytes, submitter.offset) << "all of the output came before";
     }
     plane_.take_event(id);
+    plane_.on_log_news();
   }
 
   void read_some() {
@@ -311,12 +320,13 @@ class World {
 
   std::mt19937_64 random_;
   VirtualJobStore store_;
+  VirtualLogStore logs_;
   JobPlane plane_;
   protocol::Instant now_{};
   std::uint64_t next_id_ = 1;
   bool healing_ = false;
   std::map<RunnerId, ModelRunner> runners_;
-  std::map<SubmitterId, ModelSubmitter> submitters_;
+  std::map<FollowerId, ModelSubmitter> submitters_;
   std::set<std::string> placed_;
 };
 

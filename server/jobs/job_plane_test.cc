@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "server/jobs/virtual_log_store.h"
+
 namespace valkyrie::jobs {
 namespace {
 
@@ -20,13 +22,8 @@ class JobPlaneTest : public testing::Test {
 
   void make_plane(std::size_t kept) {
     store.emplace();
-    plane.emplace(JobPlaneOptions{.node = "n-test",
-                                  .node_bits = 1,
-                                  .epoch = 3,
-                                  .unix_ms = [] { return std::uint64_t{1'700'000'000'000}; },
-                                  .random = [] { return std::uint64_t{7}; },
-                                  .ended_jobs_kept = kept},
-                  *store);
+    options.ended_jobs_kept = kept;
+    plane.emplace(options, *store, logs);
   }
 
   static messages::JobSpec spec(std::vector<std::string> require = {}) {
@@ -51,11 +48,13 @@ class JobPlaneTest : public testing::Test {
   }
 
   // All events a submitter can take now.
-  std::vector<messages::JobEvent> events(SubmitterId id) {
+  std::vector<messages::JobEvent> events(FollowerId id) {
     std::vector<messages::JobEvent> taken;
+    plane->on_log_news();
     while (const messages::JobEvent* event = plane->next_event(id)) {
       taken.push_back(*event);
       plane->take_event(id);
+      plane->on_log_news();
     }
     return taken;
   }
@@ -95,7 +94,7 @@ class JobPlaneTest : public testing::Test {
   }
 
   // The result in the last event a submitter can take.
-  messages::JobResult result_of(SubmitterId id) {
+  messages::JobResult result_of(FollowerId id) {
     const auto taken = events(id);
     const auto* end = taken.empty() ? nullptr : std::get_if<messages::Ended>(&taken.back());
     EXPECT_NE(end, nullptr);
@@ -108,6 +107,12 @@ class JobPlaneTest : public testing::Test {
   }
 
   protocol::Instant now{};
+  JobPlaneOptions options{.node = "n-test",
+                          .node_bits = 1,
+                          .epoch = 3,
+                          .unix_ms = [] { return std::uint64_t{1'700'000'000'000}; },
+                          .random = [] { return std::uint64_t{7}; }};
+  VirtualLogStore logs;
   std::optional<MemoryJobStore> store;
   std::optional<JobPlane> plane;
 };
@@ -120,7 +125,7 @@ TEST_F(JobPlaneTest, a_job_goes_to_an_idle_runner_in_the_same_turn) {
   const auto id = plane->submit(10, spec({"os=linux"}), now);
   ASSERT_TRUE(id.has_value());
   const auto first = plane->poll_ready();
-  ASSERT_TRUE(first && std::holds_alternative<SubmitterReady>(*first));
+  ASSERT_TRUE(first && std::holds_alternative<FollowerReady>(*first));
   const auto second = plane->poll_ready();
   ASSERT_TRUE(second && std::holds_alternative<RunnerReadyToTake>(*second));
   EXPECT_FALSE(plane->poll_ready());
@@ -168,7 +173,7 @@ TEST_F(JobPlaneTest, a_job_without_runner_says_why_and_says_so_again_when_that_c
 
 TEST_F(JobPlaneTest, busy_runners_are_a_reason_and_jobs_go_first_in_first_out) {
   join(1, 1);
-  for (const SubmitterId id : {10u, 11u, 12u}) ASSERT_TRUE(plane->submit(id, spec(), now));
+  for (const FollowerId id : {10u, 11u, 12u}) ASSERT_TRUE(plane->submit(id, spec(), now));
   const messages::Start first = start_of(1);
   EXPECT_EQ(std::get<messages::Waiting>(events(11).back()).reason,
             messages::WaitReason::no_capacity);
@@ -181,7 +186,7 @@ TEST_F(JobPlaneTest, busy_runners_are_a_reason_and_jobs_go_first_in_first_out) {
 TEST_F(JobPlaneTest, the_runner_with_the_fewest_jobs_is_chosen) {
   join(1, 2);
   join(2, 2);
-  for (const SubmitterId id : {10u, 11u}) ASSERT_TRUE(plane->submit(id, spec(), now));
+  for (const FollowerId id : {10u, 11u}) ASSERT_TRUE(plane->submit(id, spec(), now));
   start_of(1);
   start_of(2);
 }
@@ -297,7 +302,8 @@ TEST_F(JobPlaneTest, each_timeout_has_its_reason) {
   EXPECT_EQ(result_of(12).reason, EndReason::timeout_run);
 }
 
-TEST_F(JobPlaneTest, output_waits_for_its_reader_within_the_window) {
+TEST_F(JobPlaneTest, output_waits_for_the_disk_within_the_window) {
+  logs.held = true;
   join(1, 1);
   ASSERT_TRUE(plane->submit(10, spec(), now));
   const messages::Start start = start_of(1);
@@ -313,7 +319,8 @@ TEST_F(JobPlaneTest, output_waits_for_its_reader_within_the_window) {
     sent += chunk_bytes;
     cost += chunk_bytes + messages::kChunkCostBytes;
   }
-  EXPECT_TRUE(sent_to(1).empty()) << "nothing was read, so nothing more may come";
+  EXPECT_TRUE(sent_to(1).empty()) << "nothing was written, so nothing more may come";
+  logs.write_all();
   std::uint64_t read = 0;
   for (const auto& event : events(10)) {
     if (const auto* output = std::get_if<messages::Output>(&event)) {
@@ -331,6 +338,7 @@ TEST_F(JobPlaneTest, output_waits_for_its_reader_within_the_window) {
 }
 
 TEST_F(JobPlaneTest, output_beyond_the_window_ends_the_runner) {
+  logs.held = true;
   join(1, 1);
   ASSERT_TRUE(plane->submit(10, spec(), now));
   const messages::Start start = start_of(1);
@@ -345,10 +353,12 @@ TEST_F(JobPlaneTest, output_beyond_the_window_ends_the_runner) {
   ASSERT_FALSE(last.has_value());
   EXPECT_EQ(last.error().code, StatusCode::resource_exhausted);
   EXPECT_EQ(sent, kOutputWindowBytes / (messages::kChunkCostBytes + 1));
+  logs.write_all();
   EXPECT_EQ(result_of(10).reason, EndReason::runner_lost);
 }
 
-TEST_F(JobPlaneTest, a_stalled_reader_is_no_missing_proof) {
+TEST_F(JobPlaneTest, a_stalled_disk_is_no_missing_proof) {
+  logs.stall(true);
   join(1, 1);
   ASSERT_TRUE(plane->submit(10, spec(), now));
   const messages::Start start = start_of(1);
@@ -364,9 +374,120 @@ TEST_F(JobPlaneTest, a_stalled_reader_is_no_missing_proof) {
   plane->cancel_run(10, {.grace_ms = 0}, now);
   for (int i = 0; i < 3; ++i) advance(kProofTimeout);
   EXPECT_EQ(plane->counts().live, 1u);
-  events(10);
   ASSERT_TRUE(ended(1, start.token, JobState::cancelled, sent));
+  EXPECT_EQ(plane->counts().live, 1u) << "the result is said after the log's last byte";
+  logs.stall(false);
   EXPECT_EQ(result_of(10).state, JobState::cancelled);
+}
+
+TEST_F(JobPlaneTest, a_reader_that_stops_holds_nobody_up) {
+  join(1, 1);
+  ASSERT_TRUE(plane->submit(10, spec(), now));
+  const messages::Start start = start_of(1);
+  started(1, start.token);
+  std::uint64_t sent = 0;
+  for (int i = 0; i < 100; ++i, sent += messages::kChunkBytesMax) {
+    ASSERT_TRUE(
+        plane->runner_message(1,
+                              messages::Chunk{start.token, messages::OutputStream::out, sent,
+                                              std::string(messages::kChunkBytesMax, 'a')},
+                              now));
+  }
+  ASSERT_TRUE(ended(1, start.token, JobState::succeeded, sent));
+  EXPECT_EQ(plane->counts().live, 0u);
+  std::uint64_t read = 0;
+  const auto taken = events(10);
+  for (const auto& event : taken) {
+    if (const auto* output = std::get_if<messages::Output>(&event)) read += output->data.size();
+  }
+  EXPECT_EQ(read, sent);
+  EXPECT_TRUE(std::holds_alternative<messages::Ended>(taken.back())) << "after the last byte";
+}
+
+TEST_F(JobPlaneTest, a_log_can_be_read_from_any_byte_while_and_after_it_is_written) {
+  join(1, 1);
+  const auto id = plane->submit(10, spec(), now);
+  const messages::Start start = start_of(1);
+  started(1, start.token);
+  const auto write = [&](std::uint64_t offset, messages::OutputStream stream, std::string data) {
+    ASSERT_TRUE(plane->runner_message(
+        1, messages::Chunk{start.token, stream, offset, std::move(data)}, now));
+  };
+  const auto text = [&](FollowerId stream) {
+    std::string all;
+    for (const auto& event : events(stream)) {
+      if (const auto* output = std::get_if<messages::Output>(&event)) all += output->data;
+    }
+    return all;
+  };
+  write(0, messages::OutputStream::out, "one ");
+  ASSERT_TRUE(plane->watch(20, {.job = id->text(), .offset = 1}));
+  const auto first = events(20);
+  EXPECT_TRUE(std::holds_alternative<messages::Running>(first.at(2)));
+  EXPECT_EQ(std::get<messages::Output>(first.at(3)).data, "ne ");
+  EXPECT_TRUE(std::holds_alternative<messages::CaughtUp>(first.at(4)));
+  write(4, messages::OutputStream::err, "two ");
+  EXPECT_EQ(text(20), "two ");
+  ASSERT_TRUE(ended(1, start.token, JobState::succeeded, 8));
+  EXPECT_TRUE(std::holds_alternative<messages::Ended>(events(20).back()));
+  ASSERT_TRUE(plane->watch(21, {.job = id->text(), .offset = 0}));
+  EXPECT_EQ(text(21), "one two ");
+  ASSERT_TRUE(plane->watch(22, {.job = id->text(), .offset = 8}));
+  const auto at_end = events(22);
+  const auto* end = std::get_if<messages::Ended>(&at_end.back());
+  ASSERT_NE(end, nullptr);
+  EXPECT_EQ(end->result.log_sha256.size(), 32u);
+  EXPECT_FALSE(plane->watch(23, {.job = "job_nothere"}));
+}
+
+TEST_F(JobPlaneTest, a_watch_that_ends_leaves_the_job_alone) {
+  const auto id = plane->submit(10, spec(), now);
+  ASSERT_TRUE(plane->watch(20, {.job = id->text()}));
+  EXPECT_EQ(plane->watch(20, {.job = id->text()}).error().code, StatusCode::invalid_argument);
+  plane->follower_left(20, now);
+  EXPECT_EQ(plane->counts().live, 1u);
+}
+
+TEST_F(JobPlaneTest, a_watch_of_a_log_that_was_removed_says_so) {
+  join(1, 1);
+  const auto id = plane->submit(10, spec(), now);
+  const messages::Start start = start_of(1);
+  started(1, start.token);
+  ASSERT_TRUE(plane->runner_message(
+      1, messages::Chunk{start.token, messages::OutputStream::out, 0, "text"}, now));
+  ASSERT_TRUE(ended(1, start.token, JobState::succeeded, 4));
+  logs.remove({*id, 1});
+  ASSERT_TRUE(plane->watch(20, {.job = id->text()}));
+  events(20);
+  std::optional<FollowerDismissed> dismissed;
+  while (const auto ready = plane->poll_ready()) {
+    if (const auto* gone = std::get_if<FollowerDismissed>(&*ready)) dismissed = *gone;
+  }
+  ASSERT_TRUE(dismissed);
+  EXPECT_EQ(dismissed->why.code, StatusCode::data_loss);
+}
+
+TEST_F(JobPlaneTest, a_job_that_writes_without_end_is_stopped) {
+  options.log_bytes_max = 3;
+  make_plane(kEndedJobsKept);
+  join(1, 1);
+  ASSERT_TRUE(plane->submit(10, spec(), now));
+  const messages::Start start = start_of(1);
+  started(1, start.token);
+  const auto write = [&](std::uint64_t offset, std::string data) {
+    ASSERT_TRUE(plane->runner_message(
+        1, messages::Chunk{start.token, messages::OutputStream::out, offset, std::move(data)},
+        now));
+  };
+  write(0, "abc");
+  EXPECT_TRUE(sent_to(1).empty());
+  write(3, "d");
+  EXPECT_TRUE(std::holds_alternative<messages::CancelAttempt>(sent_to(1).back()));
+  write(4, "on the way");
+  ASSERT_TRUE(ended(1, start.token, JobState::cancelled, 14));
+  const messages::JobResult result = result_of(10);
+  EXPECT_EQ(result.state, JobState::failed);
+  EXPECT_EQ(result.reason, EndReason::log_limit);
 }
 
 TEST_F(JobPlaneTest, a_submitter_that_goes_cancels_its_job_and_blocks_nothing) {
@@ -382,7 +503,7 @@ TEST_F(JobPlaneTest, a_submitter_that_goes_cancels_its_job_and_blocks_nothing) {
                                               std::string(messages::kChunkBytesMax, 'a')},
                               now));
   }
-  plane->submitter_left(10, now);
+  plane->follower_left(10, now);
   const auto sent_messages = sent_to(1);
   ASSERT_EQ(sent_messages.size(), 2u);
   EXPECT_TRUE(std::holds_alternative<messages::Window>(sent_messages[0]));
@@ -506,7 +627,7 @@ TEST_F(JobPlaneTest, only_so_many_label_sets_may_wait) {
 TEST_F(JobPlaneTest, the_oldest_ended_jobs_are_forgotten) {
   make_plane(3);
   std::vector<std::string> ids;
-  for (SubmitterId i = 0; i < 5; ++i) {
+  for (FollowerId i = 0; i < 5; ++i) {
     ids.push_back(plane->submit(i, spec(), now)->text());
     plane->cancel_run(i, {}, now);
     events(i);

@@ -67,7 +67,10 @@ void JobPlane::recover_attempt(Live& live, Instant now) {
   const JobStatus& status = live.record->status;
   live.started = status.state != JobState::assigned;
   live.saved = 0;
-  attempts_[status.token] = {.job = live.record->id};
+  const LogId log{live.record->id, status.attempt};
+  const std::uint64_t bytes = logs_.length(log);
+  attempts_[status.token] = {
+      .job = live.record->id, .log = log, .received = bytes, .written = bytes};
   unreachable_.emplace(status.runner, status.token);
   // The runner may still execute it, until its lease is over on its own clock.
   set_deadline(live, now + kLeaseLost);

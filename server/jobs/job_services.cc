@@ -23,7 +23,8 @@ constexpr router::LocalMethod kJobsMethods[] = {
     {.name = "Get"},
     {.name = "List"},
     {.name = "Run", .kind = StreamKind::stream, .asks_policy = true},
-    {.name = "Submit", .asks_policy = true}};
+    {.name = "Submit", .asks_policy = true},
+    {.name = "Watch", .kind = StreamKind::stream, .asks_policy = true}};
 constexpr router::LocalMethod kRunnersMethods[] = {
     {.name = "List"}, {.name = "Work", .kind = StreamKind::stream, .asks_policy = true}};
 
@@ -81,8 +82,13 @@ constinit const router::LocalServiceInfo JobServices::kJobsInfo{.name = messages
 constinit const router::LocalServiceInfo JobServices::kRunnersInfo{
     .name = messages::kRunnersService, .methods = kRunnersMethods};
 
-JobServices::JobServices(JobPlaneOptions options, JobStore& store)
-    : store_(store), plane_(std::move(options), store) {}
+JobServices::JobServices(JobPlaneOptions options, JobStore& store, LogStore& logs)
+    : store_(store), plane_(std::move(options), store, logs) {}
+
+void JobServices::on_log_news() {
+  plane_.on_log_news();
+  pump();
+}
 
 void JobServices::on_durable() {
   while (!promised_.empty() && promised_.begin()->first <= store_.durable()) {
@@ -107,27 +113,30 @@ void JobServices::end(Peer& peer, const Refused& why) {
 // Writes what the plane has for its streams, as far as they have credit.
 void JobServices::pump() {
   while (const auto ready = plane_.poll_ready()) {
-    if (const auto* submitter = std::get_if<SubmitterReady>(&*ready)) {
-      write_events(submitter->submitter);
+    if (const auto* follower = std::get_if<FollowerReady>(&*ready)) {
+      write_events(follower->stream);
+    } else if (const auto* lost = std::get_if<FollowerDismissed>(&*ready)) {
+      dismiss(followers_, lost->stream, lost->why);
     } else if (const auto* runner = std::get_if<RunnerReadyToTake>(&*ready)) {
       write_messages(runner->runner);
     } else {
-      dismiss(std::get<RunnerDismissed>(*ready));
+      const auto& gone = std::get<RunnerDismissed>(*ready);
+      dismiss(runner_peers_, gone.runner, gone.why);
     }
   }
 }
 
-void JobServices::write_events(SubmitterId submitter) {
-  const auto found = submitters_.find(submitter);
-  if (found == submitters_.end()) return;
+void JobServices::write_events(FollowerId stream) {
+  const auto found = followers_.find(stream);
+  if (found == followers_.end()) return;
   Peer& peer = found->second;
   while (!peer.over && !peer.blocked) {
-    const messages::JobEvent* const event = plane_.next_event(submitter);
+    const messages::JobEvent* const event = plane_.next_event(stream);
     if (event == nullptr) return;
     const bool last = std::holds_alternative<messages::Ended>(*event);
     const bool withheld = !peer.may_read && std::holds_alternative<messages::Output>(*event);
     if (!withheld) peer.blocked = !peer.stream.send(messages::encode(*event), peer.qos);
-    plane_.take_event(submitter);
+    plane_.take_event(stream);
     if (!last) continue;
     peer.over = true;
     peer.stream.end();
@@ -146,9 +155,9 @@ void JobServices::write_messages(RunnerId runner) {
   }
 }
 
-void JobServices::dismiss(const RunnerDismissed& dismissed) {
-  const auto found = runner_peers_.find(dismissed.runner);
-  if (found != runner_peers_.end() && !found->second.over) end(found->second, dismissed.why);
+void JobServices::dismiss(Peers& peers, std::uint64_t stream, const Refused& why) {
+  const auto found = peers.find(stream);
+  if (found != peers.end() && !found->second.over) end(found->second, why);
 }
 
 void JobServices::Jobs::on_request(router::LocalCall call, const router::LocalRequest& request,
@@ -205,31 +214,49 @@ void JobServices::Jobs::cancel(router::LocalCall call, const router::LocalReques
 
 void JobServices::Jobs::on_stream(router::LocalStream stream, const router::LocalOpen& open,
                                   Instant /*now*/) {
-  of_.submitters_[stream.id()] = {.stream = stream, .gate = open.caller.gate, .qos = open.qos};
+  of_.followers_[stream.id()] = {.stream = stream,
+                                 .gate = open.caller.gate,
+                                 .qos = open.qos,
+                                 .watches = open.method == "Watch"};
 }
 
 void JobServices::Jobs::on_message(router::LocalStream stream, const router::LocalMessage& message,
                                    Instant now) {
   stream.consume(message.cost);
-  Peer& peer = of_.submitters_.at(stream.id());
+  Peer& peer = of_.followers_.at(stream.id());
   if (peer.over) return;
-  auto body = messages::decode<messages::RunInput>(message.payload);
-  if (!body) {
-    of_.plane_.submitter_left(stream.id(), now);
-    end(peer, bad_body(body.error()));
-  } else if (auto* request = std::get_if<messages::RunRequest>(&*body)) {
-    submit(peer, std::move(*request), now);
-  } else if (peer.submitted) {
-    of_.plane_.cancel_run(stream.id(), std::get<messages::CancelRequest>(*body), now);
-  } else {
-    end(peer, {.code = StatusCode::invalid_argument, .text = "nothing was submitted to cancel"});
-  }
+  peer.watches ? on_watch(peer, message.payload, now) : on_run(peer, message.payload, now);
   of_.pump();
 }
 
+void JobServices::Jobs::on_run(Peer& peer, std::span<const std::byte> payload, Instant now) {
+  auto body = messages::decode<messages::RunInput>(payload);
+  if (!body) {
+    of_.plane_.follower_left(peer.stream.id(), now);
+    end(peer, bad_body(body.error()));
+  } else if (auto* request = std::get_if<messages::RunRequest>(&*body)) {
+    submit(peer, std::move(*request), now);
+  } else if (peer.asked) {
+    of_.plane_.cancel_run(peer.stream.id(), std::get<messages::CancelRequest>(*body), now);
+  } else {
+    end(peer, {.code = StatusCode::invalid_argument, .text = "nothing was submitted to cancel"});
+  }
+}
+
+void JobServices::Jobs::on_watch(Peer& peer, std::span<const std::byte> payload, Instant now) {
+  const auto body = messages::decode<messages::WatchJobRequest>(payload);
+  if (!body) return end(peer, bad_body(body.error()));
+  const auto view = of_.plane_.get({body->job}, now);
+  if (!view) return end(peer, view.error());
+  if (const auto denial = denial_of(peer.gate.get(), policy::Action::read_logs, view->name, now)) {
+    return end(peer, *denial);
+  }
+  if (const auto done = of_.plane_.watch(peer.stream.id(), *body); !done) end(peer, done.error());
+}
+
 void JobServices::Jobs::submit(Peer& peer, messages::RunRequest request, Instant now) {
-  if (std::exchange(peer.submitted, true)) {
-    of_.plane_.submitter_left(peer.stream.id(), now);
+  if (std::exchange(peer.asked, true)) {
+    of_.plane_.follower_left(peer.stream.id(), now);
     return end(peer, {.code = StatusCode::invalid_argument, .text = "a second RunRequest"});
   }
   const std::string& name = request.spec.name;
@@ -242,21 +269,21 @@ void JobServices::Jobs::submit(Peer& peer, messages::RunRequest request, Instant
 }
 
 void JobServices::Jobs::on_writable(router::LocalStream stream, Instant /*now*/) {
-  of_.submitters_.at(stream.id()).blocked = false;
+  of_.followers_.at(stream.id()).blocked = false;
   of_.write_events(stream.id());
   of_.pump();  // What was taken may have opened a runner's window.
 }
 
 void JobServices::Jobs::on_end(router::LocalStream stream, Instant now) {
-  of_.plane_.submitter_left(stream.id(), now);
-  Peer& peer = of_.submitters_.at(stream.id());
+  of_.plane_.follower_left(stream.id(), now);
+  Peer& peer = of_.followers_.at(stream.id());
   if (!std::exchange(peer.over, true)) peer.stream.end();
   of_.pump();
 }
 
 void JobServices::Jobs::on_closed(router::LocalStream stream, CloseCode /*code*/, Instant now) {
-  of_.plane_.submitter_left(stream.id(), now);
-  of_.submitters_.erase(stream.id());
+  of_.plane_.follower_left(stream.id(), now);
+  of_.followers_.erase(stream.id());
   of_.pump();
 }
 

@@ -1,9 +1,11 @@
 // valkyrie.Jobs and valkyrie.Runners: the job plane as services of the node. docs/spec/jobs.md.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 
@@ -21,8 +23,8 @@ class JobServices {
   static const router::LocalServiceInfo kJobsInfo;
   static const router::LocalServiceInfo kRunnersInfo;
 
-  // Starts without jobs and runners. `store` outlives this.
-  JobServices(JobPlaneOptions options, JobStore& store);
+  // Starts without jobs and runners. Both stores outlive this.
+  JobServices(JobPlaneOptions options, JobStore& store, LogStore& logs);
   JobServices(const JobServices&) = delete;
   JobServices& operator=(const JobServices&) = delete;
 
@@ -31,8 +33,10 @@ class JobServices {
   [[nodiscard]] router::LocalService& runners() { return runners_; }
   // What the store held when it was opened. Before anything else, at most once.
   void recover(StoredJobs stored, protocol::Instant now) { plane_.recover(std::move(stored), now); }
-  // The store says that more of its changes are durable.
+  // The job store says that more of its changes are durable.
   void on_durable();
+  // The log store has news.
+  void on_log_news();
   // The plane, to look at.
   [[nodiscard]] const JobPlane& plane() const { return plane_; }
 
@@ -42,10 +46,11 @@ class JobServices {
     router::LocalStream stream;
     std::shared_ptr<policy::Gate> gate{};
     std::uint8_t qos = protocol::kQosDefault;
-    bool may_read = true;    // Of Jobs/Run: its caller gets the output.
-    bool submitted = false;  // Of Jobs/Run: its RunRequest came.
-    bool blocked = false;    // send() said stop.
-    bool over = false;       // Ended by this side: what still comes is dropped.
+    bool may_read = true;  // Of Jobs/Run: its caller gets the output.
+    bool watches = false;  // Of Jobs/Watch, not of Jobs/Run.
+    bool asked = false;    // Its RunRequest or WatchJobRequest came.
+    bool blocked = false;  // send() said stop.
+    bool over = false;     // Ended by this side: what still comes is dropped.
   };
   using Peers = std::unordered_map<std::uint64_t, Peer>;  // By id of the stream.
 
@@ -70,6 +75,8 @@ class JobServices {
     void submit_all(router::LocalCall call, const router::LocalRequest& request,
                     protocol::Instant now);
     void cancel(router::LocalCall call, const router::LocalRequest& request, protocol::Instant now);
+    void on_run(Peer& peer, std::span<const std::byte> body, protocol::Instant now);
+    void on_watch(Peer& peer, std::span<const std::byte> body, protocol::Instant now);
     void submit(Peer& peer, messages::RunRequest request, protocol::Instant now);
 
     JobServices& of_;
@@ -96,9 +103,9 @@ class JobServices {
   void respond_once_durable(router::LocalCall call, std::string body, Change after);
   static void end(Peer& peer, const Refused& why);
   void pump();
-  void write_events(SubmitterId submitter);
+  void write_events(FollowerId stream);
   void write_messages(RunnerId runner);
-  void dismiss(const RunnerDismissed& dismissed);
+  static void dismiss(Peers& peers, std::uint64_t stream, const Refused& why);
 
   // An answer that promises what is not durable yet.
   struct Promised {
@@ -109,7 +116,7 @@ class JobServices {
   JobStore& store_;
   JobPlane plane_;
   std::multimap<Change, Promised> promised_;
-  Peers submitters_;
+  Peers followers_;
   Peers runner_peers_;
   Jobs jobs_{*this};
   Runners runners_{*this};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/jobs/virtual_job_store.h"
+#include "server/jobs/virtual_log_store.h"
 
 namespace valkyrie::jobs {
 namespace {
@@ -65,7 +66,7 @@ class JobServicesTest : public ::testing::Test {
                   .epoch = 1,
                   .unix_ms = [] { return std::uint64_t{1}; },
                   .random = [] { return std::uint64_t{2}; }},
-                 store) {}
+                 store, logs) {}
 
   [[nodiscard]] router::LocalStream stream(std::uint64_t id) { return {port, id}; }
 
@@ -117,6 +118,7 @@ class JobServicesTest : public ::testing::Test {
   router::Caller caller;
   FakePort port;
   MemoryJobStore store;
+  VirtualLogStore logs;
   JobServices services;
 };
 
@@ -251,11 +253,12 @@ TEST_F(JobServicesTest, answer_a_submit_with_what_the_store_can_promise) {
 
 TEST(DurableJobServices, answer_once_the_store_has_it) {
   VirtualJobStore store;
+  VirtualLogStore logs;
   JobServices services({.node = "n-1",
                         .epoch = 1,
                         .unix_ms = [] { return std::uint64_t{1}; },
                         .random = [] { return std::uint64_t{2}; }},
-                       store);
+                       store, logs);
   FakePort port;
   const router::Caller caller;
   const auto call = [&](std::uint64_t id, std::string_view method, const std::string& body) {
@@ -280,9 +283,8 @@ TEST(DurableJobServices, answer_once_the_store_has_it) {
   ASSERT_TRUE(reply.has_value());
   EXPECT_TRUE(reply->known);
   EXPECT_EQ(reply->ack, messages::Ack::persisted);
-  request.specs.front().argv = {"false"};
-  request.key = "k";
-  call(4, "Submit", messages::encode(request));
+  call(4, "Submit",
+       messages::encode(messages::SubmitRequest{.specs = {{.argv = {"false"}}}, .key = "k"}));
   EXPECT_EQ(port.codes.at(4), StatusCode::already_exists);
 }
 

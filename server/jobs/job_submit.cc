@@ -73,9 +73,9 @@ std::expected<Shape*, Refused> JobPlane::enter_queue(Row row, const messages::Jo
   return shape;
 }
 
-std::expected<JobId, Refused> JobPlane::submit(SubmitterId submitter, messages::JobSpec spec,
+std::expected<JobId, Refused> JobPlane::submit(FollowerId stream, messages::JobSpec spec,
                                                Instant now) {
-  if (submitters_.contains(submitter)) {
+  if (followers_.job_of(stream)) {
     return refuse(StatusCode::invalid_argument, "a stream runs one job; open another");
   }
   if (auto why = why_not_submit(1, size_of(spec))) return std::unexpected(*std::move(why));
@@ -83,8 +83,8 @@ std::expected<JobId, Refused> JobPlane::submit(SubmitterId submitter, messages::
   if (!shape) return std::unexpected(shape.error());
   Live& live = accept(std::move(spec), "", std::nullopt, /*owned=*/true, *shape, now);
   const JobId id = live.record->id;
-  live.submitter = submitter;
-  submitters_[submitter].row = id.row();
+  live.owner = stream;
+  followers_.add(stream, id);
   emit(live, messages::Accepted{id.text()});
   place(id.row(), now);
   if (live.shape != nullptr) {

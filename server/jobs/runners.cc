@@ -53,7 +53,9 @@ std::expected<void, Refused> JobPlane::on_message(RunnerId id, messages::RunnerM
   if (const auto* started = std::get_if<messages::AttemptStarted>(&message)) {
     return on_started(id, *started, now);
   }
-  if (auto* chunk = std::get_if<messages::Chunk>(&message)) return on_chunk(id, std::move(*chunk));
+  if (auto* chunk = std::get_if<messages::Chunk>(&message)) {
+    return on_chunk(id, std::move(*chunk), now);
+  }
   if (const auto* finishing = std::get_if<messages::AttemptFinishing>(&message)) {
     on_finishing(id, *finishing);
     return {};
@@ -112,25 +114,10 @@ void JobPlane::runner_left(RunnerId id, Instant) {
   const Runner runner = std::move(found->second);
   runners_.erase(found);  // First, so that nothing is sent to it any more.
   for (const std::uint64_t token : runner.tokens) {
+    if (attempts_.at(token).result) continue;  // All of it came.
     lose_attempt(token, fmt::format("runner {} went away", runner.hello.name));
   }
   tell_why_all();
-}
-
-void JobPlane::lose_attempt(std::uint64_t token, std::string text) {
-  const auto found = attempts_.find(token);
-  const Attempt attempt = found->second;
-  attempts_.erase(found);
-  if (!attempt.live) return;
-  const Row row = attempt.job.row();
-  const JobStatus& status = live_.at(row).record->status;
-  std::erase_if(unreachable_, [&](const auto& entry) { return entry.second == token; });
-  const bool cancelled = status.stop && status.stop->state == JobState::cancelled;
-  end_job(row, {.state = cancelled ? JobState::cancel_unverified : JobState::failed,
-                .reason = EndReason::runner_lost,
-                .text = std::move(text),
-                .output_bytes = attempt.received,
-                .evidence = {.method = "presumed"}});
 }
 
 JobPlane::Attempt* JobPlane::find_attempt(RunnerId runner, std::uint64_t token) {
@@ -161,10 +148,13 @@ std::expected<void, Refused> JobPlane::on_started(RunnerId id,
   return {};
 }
 
-std::expected<void, Refused> JobPlane::on_chunk(RunnerId id, messages::Chunk chunk) {
+std::expected<void, Refused> JobPlane::on_chunk(RunnerId id, messages::Chunk chunk, Instant now) {
   Attempt* attempt = find_attempt(id, chunk.token);
   if (attempt == nullptr) return {};
   const std::uint64_t cost = cost_of(chunk);
+  if (attempt->result) {
+    return refuse(StatusCode::failed_precondition, "output of an attempt after its result");
+  }
   if (chunk.data.empty()) return refuse(StatusCode::invalid_argument, "a chunk without bytes");
   if (chunk.offset != attempt->received) {
     return refuse(StatusCode::data_loss, fmt::format("a chunk at byte {} where {} was due",
@@ -173,20 +163,10 @@ std::expected<void, Refused> JobPlane::on_chunk(RunnerId id, messages::Chunk chu
   if (attempt->cost_received + cost > attempt->cost_limit) {
     return refuse(StatusCode::resource_exhausted, "output beyond its window");
   }
-  attempt->received += chunk.data.size();
-  attempt->cost_received += cost;
-  if (attempt->live) {
-    const Live& live = live_.at(attempt->job.row());
-    if (!live.started) {
-      return refuse(StatusCode::failed_precondition, "output of an attempt that has not started");
-    }
-    if (live.submitter) {
-      messages::Output output{chunk.stream, chunk.offset, std::move(chunk.data)};
-      emit(live, std::move(output), cost, chunk.token);
-      return {};
-    }
+  if (attempt->live && !live_.at(attempt->job.row()).started) {
+    return refuse(StatusCode::failed_precondition, "output of an attempt that has not started");
   }
-  took_output(chunk.token, cost);  // Nobody reads it: it must not block the attempt's end.
+  keep_output(chunk.token, *attempt, std::move(chunk), cost, now);
   return {};
 }
 
@@ -198,7 +178,7 @@ void JobPlane::on_finishing(RunnerId id, const messages::AttemptFinishing& messa
   if (status.stop) return;
   status.state = JobState::finishing;
   save(live, message.token);
-  // What is left is the log's tail, which may wait for its reader as long as that one lives.
+  // What is left is the log's tail, which may wait for our disk as long as it takes.
   set_deadline(live, std::nullopt);
 }
 
@@ -206,6 +186,9 @@ std::expected<void, Refused> JobPlane::on_ended(RunnerId id, messages::AttemptEn
                                                 Instant now) {
   const std::uint64_t token = message.token;
   const Attempt* attempt = find_attempt(id, token);
+  if (attempt != nullptr && attempt->result) {
+    return refuse(StatusCode::failed_precondition, "a result came twice");
+  }
   if (attempt == nullptr) {
     if (runners_.at(id).outbox.size() >= kRunnerOutboxMax) {
       return refuse(StatusCode::resource_exhausted, "results without end, and answers not read");
@@ -224,28 +207,7 @@ std::expected<void, Refused> JobPlane::on_ended(RunnerId id, messages::AttemptEn
                   fmt::format("the result speaks of {} bytes of output, {} came",
                               result.output_bytes, attempt->received));
   }
-  const bool slot_is_free = result.evidence.survivors.empty();
-  if (attempt->live) {
-    const Row row = attempt->job.row();
-    const std::optional<Stop>& stop = live_.at(row).record->status.stop;
-    if (stop && result.state != JobState::succeeded) {  // Success while cancelling wins.
-      result.state = stop->state;
-      result.reason = stop->reason;
-      result.text = stop->text;
-    }
-    if (result.state == JobState::failed && result.reason == EndReason::none) {
-      result.reason = EndReason::exit;
-    }
-    if (result.state == JobState::cancelled) {
-      result.reason = EndReason::none;
-      if (!result.evidence.complete) result.state = JobState::cancel_unverified;
-    }
-    end_job(row, std::move(result));
-  } else {
-    note_late_evidence(*attempt, token, result);
-  }
-  when_durable(last_change_, SettledDue{id, token});
-  if (slot_is_free) free_slot(token, now);
+  finish_attempt(token, std::move(result), now);
   return {};
 }
 
@@ -263,11 +225,10 @@ void JobPlane::note_late_evidence(const Attempt& attempt, std::uint64_t token,
   last_change_ = store_.update(attempt.job, token, status);
 }
 
-void JobPlane::free_slot(std::uint64_t token, Instant now) {
-  const auto found = attempts_.find(token);
-  const RunnerId id = found->second.runner;
-  attempts_.erase(found);
-  runners_.at(id).tokens.erase(token);
+void JobPlane::free_slot(RunnerId id, std::uint64_t token, Instant now) {
+  const auto runner = runners_.find(id);
+  if (runner == runners_.end()) return;
+  runner->second.tokens.erase(token);
   fill(id, now);
 }
 
@@ -305,8 +266,11 @@ void JobPlane::assign(Row row, RunnerId id, Instant now) {
   status.runner = runner.hello.name;
   save(live, before);
   const bool hold = !is_durable(live.saved);
-  attempts_[token] = {
-      .job = live.record->id, .runner = id, .waits_for_go = hold, .cost_limit = kOutputWindowBytes};
+  attempts_[token] = {.job = live.record->id,
+                      .runner = id,
+                      .waits_for_go = hold,
+                      .log = {live.record->id, status.attempt},
+                      .cost_limit = kOutputWindowBytes};
   runner.tokens.insert(token);
   messages::Start start{.token = token,
                         .job = live.record->id.text(),
@@ -320,6 +284,7 @@ void JobPlane::assign(Row row, RunnerId id, Instant now) {
   send(id, std::move(start));
   if (hold) when_durable(live.saved, GoDue{token});
   set_deadline(live, now + live.timeout_start);
+  followers_.open_log_for_all(live.record->id, status.attempt);
   emit(live, messages::Assigned{runner.hello.name, status.attempt,
                                 static_cast<std::uint64_t>((now - live.submitted).count())});
 }
@@ -331,30 +296,6 @@ void JobPlane::go(std::uint64_t token) {
   if (live_.at(found->second.job.row()).record->status.stop) return;
   found->second.waits_for_go = false;
   send(found->second.runner, messages::Go{token});
-}
-
-void JobPlane::took_output(std::uint64_t token, std::uint64_t cost) {
-  const auto found = attempts_.find(token);
-  if (found == attempts_.end()) return;
-  Attempt& attempt = found->second;
-  attempt.cost_taken += cost;
-  const std::uint64_t limit = attempt.cost_taken + kOutputWindowBytes;
-  if (limit - attempt.cost_limit < kOutputWindowBytes / 4) return;  // Not worth a message yet.
-  attempt.cost_limit = limit;
-  std::deque<messages::NodeMessage>& outbox = runners_.at(attempt.runner).outbox;
-  for (messages::NodeMessage& message : outbox) {
-    auto* window = std::get_if<messages::Window>(&message);
-    if (window == nullptr || window->token != token) continue;
-    window->output_limit = limit;
-    return;
-  }
-  send(attempt.runner, messages::Window{token, limit});
-}
-
-bool JobPlane::waits_for_reader(const Live& live) const {
-  const Attempt& attempt = attempts_.at(live.record->status.token);
-  const std::uint64_t largest = messages::kChunkCostBytes + messages::kChunkBytesMax;
-  return live.submitter && attempt.cost_received + largest > attempt.cost_limit;
 }
 
 void JobPlane::send(RunnerId id, messages::NodeMessage message) {

@@ -57,10 +57,11 @@ std::expected<std::unique_ptr<Node>, std::string> Node::start(const ServerOption
   node->context_->security = node->security_;
   if (auto opened = node->open_audit(); !opened) return std::unexpected(opened.error());
   if (auto loaded = node->load_bans(); !loaded) return std::unexpected(loaded.error());
-  node->open_jobs(random);
+  if (auto opened = node->open_jobs(random); !opened) return std::unexpected(opened.error());
   if (auto opened = node->open_doors(); !opened) return std::unexpected(opened.error());
   node->describe();
   if (auto made = node->make_shards(random); !made) return std::unexpected(made.error());
+  node->follow_job_storage();
   for (const auto& shard : node->shards_) {
     node->threads_.emplace_back([&reactor = shard->reactor()] { reactor.run(); });
     pthread_setname_np(node->threads_.back().native_handle(),
@@ -135,9 +136,28 @@ std::expected<void, std::string> Node::open_noise() {
       options_.state_directory));
 }
 
-void Node::open_jobs(const RandomSource& random) {
-  job_store_ = std::make_unique<jobs::MemoryJobStore>();
-  jobs_ = std::make_unique<jobs::JobServices>(job_options(state_, random), *job_store_);
+std::expected<void, std::string> Node::open_jobs(const RandomSource& random) {
+  const jobs::JobPlaneOptions options = job_options(state_, random);
+  auto opened = JobStorage::open(options_.state_directory, options.epoch, unix_milliseconds, log_);
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  job_storage_ = *std::move(opened);
+  jobs_ = std::make_unique<jobs::JobServices>(options, job_storage_->jobs(), job_storage_->logs());
+  jobs_->recover(job_storage_->take_stored(), transport::monotonic_now());
+  return {};
+}
+
+// Many commits and writes make one look, as long as shard 0 has not come to it.
+void Node::follow_job_storage() {
+  const auto look = [this, &shard = *shards_.front()] {
+    if (job_news_.exchange(true)) return;
+    shard.post([this] {
+      job_news_ = false;
+      jobs_->on_durable();
+      jobs_->on_log_news();
+    });
+  };
+  job_storage_->on_news(look);
+  look();  // At what recovery changed.
 }
 
 // Begins the log with the start: where that cannot be written, and must be, there is none.
@@ -339,6 +359,7 @@ std::size_t Node::stop() {
   for (const auto& shard : shards_) shard->reactor().stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  if (job_storage_) job_storage_->on_news({});
   std::size_t cut = 0;
   for (const auto& shard : shards_) cut += shard->connection_count();
   if (bans_timer_) {

@@ -16,6 +16,7 @@
 #include "server/ops/audit_log.h"
 #include "server/ops/ban_service.h"
 #include "server/ops/interval_thread.h"
+#include "server/ops/job_storage.h"
 #include "server/ops/noise_door.h"
 #include "server/ops/options.h"
 #include "server/ops/security.h"
@@ -73,7 +74,8 @@ class Node {
   [[nodiscard]] protocol::ChannelSource* channels_of(const transport::Address& address) const;
   void tell_reload(std::string_view what, const std::expected<void, std::string>& loaded);
   [[nodiscard]] std::expected<void, std::string> load_bans();
-  void open_jobs(const RandomSource& random);
+  [[nodiscard]] std::expected<void, std::string> open_jobs(const RandomSource& random);
+  void follow_job_storage();
   void save_bans();
   [[nodiscard]] std::expected<void, std::string> make_shards(const RandomSource& random);
   void describe();
@@ -102,8 +104,9 @@ class Node {
   std::unique_ptr<NodeLinks> links_;
   std::unique_ptr<ShardContext> context_;
   std::unique_ptr<BanService> bans_;  // On the thread of shard 0.
-  std::unique_ptr<jobs::JobStore> job_store_;
+  std::unique_ptr<JobStorage> job_storage_;
   std::unique_ptr<jobs::JobServices> jobs_;  // On the thread of shard 0.
+  std::atomic<bool> job_news_{false};        // Shard 0 has been told, and has not looked yet.
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::thread> threads_;
 };

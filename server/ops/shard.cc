@@ -357,6 +357,14 @@ void Shard::on_accept_paused(std::error_code cause) {
       index_, cause.message());
 }
 
+void Shard::post(std::function<void()> work) {
+  reactor_.post([this, work = std::move(work)] {
+    meter_.set_now(reactor_.now());
+    work();
+    reactor_.at_end_of_turn(*this);
+  });
+}
+
 void Shard::on_message(std::size_t from, router::ShardMessage&& message) {
   meter_.set_now(reactor_.now());
   node_.router().on_message(static_cast<std::uint32_t>(from), std::move(message), reactor_.now());

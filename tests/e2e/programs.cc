@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <poll.h>
+#include <sstream>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,9 +40,12 @@ std::vector<std::string> runner_arguments(const RunningNode& node, const std::st
   return all;
 }
 
+// Empty also where a process went away while it was read.
 std::string content(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf();  // Unlike an iterator it tells of a failed read in the stream's state.
+  return std::move(text).str();
 }
 
 }  // namespace

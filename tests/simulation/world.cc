@@ -17,7 +17,7 @@ World::World(const WorldOptions& options)
     : options_(options),
       trace_(options.traced),
       subjects_(shards_of(options.seed)),
-      jobs_(job_options(), job_store_),
+      jobs_(job_options(), job_store_, logs_),
       rules_(draw_rules(options.seed)),
       settings_(rules_->settings_of(service_name(0))),
       router_(router_config(options.seed, rules_)),

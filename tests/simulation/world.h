@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/jobs/job_services.h"
+#include "server/jobs/virtual_log_store.h"
 #include "tests/simulation/caller.h"
 #include "tests/simulation/correspondent.h"
 #include "tests/simulation/observer.h"
@@ -170,6 +171,7 @@ class World {
   SubjectBook subjects_;
   std::int64_t wall_clock_ms_ = 1'700'000'000'000;  // When the world's clock is at 0.
   jobs::MemoryJobStore job_store_;
+  jobs::VirtualLogStore logs_;
   jobs::JobServices jobs_;
   const std::shared_ptr<const registry::ServiceRules> rules_;
   const registry::ServiceSettings settings_;  // Of services that meet peril.

@@ -93,8 +93,19 @@ int run_cancel(const Globals& globals, const std::string& id, std::optional<Dura
   return kExitDone;
 }
 
-void add_run(CLI::App& job, Context& context) {
+// What to run; the same for `run` and `submit`.
+std::shared_ptr<JobRunArguments> add_spec(CLI::App& command) {
   auto arguments = std::make_shared<JobRunArguments>();
+  add_pairs(command, "--label", arguments->labels, "Only runners with this label; repeatable");
+  add_pairs(command, "--env", arguments->environment, "Variable for the command; repeatable");
+  add_duration(command, "--timeout", arguments->timeout,
+               "End the command after this long (default: the node's, 1h)");
+  command.add_option("--name", arguments->name, "For lists and logs");
+  command.add_option("CMD", arguments->argv, "The command and its arguments, after --")->required();
+  return arguments;
+}
+
+void add_run(CLI::App& job, Context& context) {
   auto* run = job.add_subcommand("run", "Runs a command on a runner and shows its output");
   run->footer(
       "The exit code is the command's; 125 if there is none (no runner, signal, timeout, lost).\n"
@@ -103,14 +114,81 @@ void add_run(CLI::App& job, Context& context) {
       "  valkyrie job run -- make test\n"
       "  valkyrie job run --label os=linux --env CI=1 --timeout 10m -- ./build.sh\n"
       "  valkyrie -o jsonl job run -- true");
-  add_pairs(*run, "--label", arguments->labels, "Only runners with this label; repeatable");
-  add_pairs(*run, "--env", arguments->environment, "Variable for the command; repeatable");
-  add_duration(*run, "--timeout", arguments->timeout,
-               "End the command after this long (default: the node's, 1h)");
-  run->add_option("--name", arguments->name, "For lists and logs");
-  run->add_option("CMD", arguments->argv, "The command and its arguments, after --")->required();
-  run->callback([&context, arguments] {
+  run->callback([&context, arguments = add_spec(*run)] {
     context.run = [&context, arguments] { return run_job(context.globals, *arguments); };
+  });
+}
+
+int run_submit(const Globals& globals, const JobRunArguments& arguments, const std::string& key,
+               bool received) {
+  const messages::SubmitRequest request{
+      .specs = {spec_of(arguments)},
+      .key = key,
+      .ack = received ? messages::Ack::received : messages::Ack::persisted};
+  const auto reply = ask<messages::SubmitReply>(globals, "valkyrie.Jobs/Submit", request);
+  if (!reply) return reply.error();
+  if (reply->jobs.size() != 1)
+    return report(Status(StatusCode::internal, "the answer names no job"));
+  const bool persisted = reply->ack == messages::Ack::persisted;
+  if (globals.format == Format::json || globals.format == Format::jsonl) {
+    print_json(json::object{{"job", reply->jobs.front()},
+                            {"known", reply->known},
+                            {"ack", persisted ? "persisted" : "received"}});
+    return kExitDone;
+  }
+  fmt::print("{}\n", reply->jobs.front());
+  if (!persisted && !received) {
+    note(globals, "the node keeps jobs in memory only: this one is lost if the node is");
+  }
+  return kExitDone;
+}
+
+void add_submit(CLI::App& job, Context& context) {
+  auto* submit = job.add_subcommand("submit", "Hands over a command and prints its job's id");
+  submit->footer(
+      "The job runs whoever goes away; see `valkyrie job wait` and `valkyrie job logs`.\n"
+      "Examples:\n"
+      "  valkyrie job submit -- make test\n"
+      "  valkyrie job submit --key build-1742 -- ./build.sh    # repeatable: one job\n"
+      "  valkyrie job wait $(valkyrie job submit -- make test)");
+  auto key = std::make_shared<std::string>();
+  auto ack = std::make_shared<std::string>("persisted");
+  submit->add_option("--key", *key,
+                     "Makes the submit repeatable: the same key and job give the same id for 24h");
+  submit
+      ->add_option("--ack", *ack,
+                   "persisted: the job survives the node's death; received: the node has it")
+      ->check(CLI::IsMember({"persisted", "received"}))
+      ->capture_default_str();
+  submit->callback([&context, key, ack, arguments = add_spec(*submit)] {
+    context.run = [&context, key, ack, arguments] {
+      return run_submit(context.globals, *arguments, *key, *ack == "received");
+    };
+  });
+}
+
+void add_watches(CLI::App& job, Context& context) {
+  auto arguments = std::make_shared<JobWatchArguments>();
+  auto* logs = job.add_subcommand("logs", "Prints a job's output");
+  logs->footer(
+      "With -f the exit code is the job's, as for run.\n"
+      "Examples:\n"
+      "  valkyrie job logs job_06bk\n"
+      "  valkyrie job logs -f job_06bk\n"
+      "  valkyrie job logs --from 1048576 job_06bk > rest.log");
+  logs->add_option("JOB", arguments->job, "Its id or any unique beginning of it")->required();
+  logs->add_flag("-f,--follow", arguments->follow, "Go on until the job has ended");
+  logs->add_option("--from", arguments->from, "First byte of output to print");
+  logs->callback([&context, arguments] {
+    context.run = [&context, arguments] { return watch_job(context.globals, *arguments); };
+  });
+  auto* wait = job.add_subcommand("wait", "Waits for a job's end, and exits as it did");
+  wait->footer("Examples:\n  valkyrie job wait job_06bk\n  valkyrie -o jsonl job wait job_06bk");
+  wait->add_option("JOB", arguments->job, "Its id or any unique beginning of it")->required();
+  wait->callback([&context, arguments] {
+    arguments->follow = true;
+    arguments->output = false;
+    context.run = [&context, arguments] { return watch_job(context.globals, *arguments); };
   });
 }
 
@@ -122,9 +200,13 @@ void add_job(CLI::App& app, Context& context) {
   job->footer(
       "Examples:\n"
       "  valkyrie job run -- make test\n"
+      "  valkyrie job submit -- make test\n"
+      "  valkyrie job logs -f job_06bk\n"
       "  valkyrie job ls --live\n"
       "  valkyrie job cancel job_06bk");
   add_run(*job, context);
+  add_submit(*job, context);
+  add_watches(*job, context);
   auto live = std::make_shared<bool>(false);
   auto* ls = job->add_subcommand("ls", "Lists jobs, newest first");
   ls->footer("Examples:\n  valkyrie job ls\n  valkyrie -o jsonl job ls --live");

@@ -3,9 +3,11 @@
 #include <cstdio>
 #include <fmt/format.h>
 #include <optional>
+#include <span>
 #include <thread>
 #include <variant>
 
+#include "protocol/hex_text.h"
 #include "tools/valkyrie/interrupt.h"
 
 namespace valkyrie::tools {
@@ -17,7 +19,9 @@ using RunStream = Stream<Bytes, Bytes>;
 // Prints what a job says. One event at a time, in order.
 class Follower {
  public:
-  explicit Follower(const Globals& globals) : globals_(globals) {}
+  // `output`: prints the job's own.
+  explicit Follower(const Globals& globals, bool output = true)
+      : globals_(globals), output_(output) {}
 
   void operator()(const messages::Accepted& event) {
     job_ = event.job;
@@ -46,6 +50,7 @@ class Follower {
         fmt::format("runner has it {} after submit", human_duration(took)));
   }
   void operator()(const messages::Output& event) {
+    if (!output_) return;
     if (machine()) {
       print_json(json::object{{"event", "output"},
                               {"stream", messages::to_string(event.stream)},
@@ -69,7 +74,10 @@ class Follower {
     say(ended, result_text(event.result));
   }
 
+  void operator()(const messages::CaughtUp&) { caught_up_ = true; }
+
   [[nodiscard]] const std::optional<messages::JobResult>& result() const { return result_; }
+  [[nodiscard]] bool caught_up() const { return caught_up_; }
 
  private:
   [[nodiscard]] bool machine() const {
@@ -86,22 +94,11 @@ class Follower {
   }
 
   const Globals& globals_;
+  bool output_;
+  bool caught_up_ = false;
   std::string job_;
   std::optional<messages::JobResult> result_;
 };
-
-messages::RunRequest request_of(const JobRunArguments& arguments) {
-  messages::RunRequest request;
-  request.spec.name = arguments.name;
-  request.spec.argv = arguments.argv;
-  request.spec.environment = arguments.environment;
-  for (const auto& [name, value] : arguments.labels) {
-    request.spec.require.push_back(fmt::format("{}={}", name, value));
-  }
-  request.spec.timeout_run_ms = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(arguments.timeout).count());
-  return request;
-}
 
 // Whether the command ran to an exit of its own, whose code counts.
 bool exited(const messages::JobResult& result) {
@@ -114,9 +111,11 @@ int exit_code_of(const messages::JobResult& result, bool interrupted) {
   return exited(result) ? result.exit_code : kExitNoJobStatus;
 }
 
-// Reads events until the stream ends. The status that ended it, if it was not clean.
-std::optional<Status> follow(RunStream& stream, Follower& follower) {
+// Reads events until the stream ends, or until what there was has been read. The status that ended
+// it, if it was not clean.
+std::optional<Status> follow(RunStream& stream, Follower& follower, bool to_the_end = true) {
   for (;;) {
+    if (!to_the_end && follower.caught_up()) return std::nullopt;
     auto message = stream.read().wait();
     if (!message) return message.error();
     if (!*message) return std::nullopt;
@@ -128,6 +127,32 @@ std::optional<Status> follow(RunStream& stream, Follower& follower) {
 
 }  // namespace
 
+messages::JobSpec spec_of(const JobRunArguments& arguments) {
+  messages::JobSpec spec{
+      .name = arguments.name, .argv = arguments.argv, .environment = arguments.environment};
+  for (const auto& [name, value] : arguments.labels) {
+    spec.require.push_back(fmt::format("{}={}", name, value));
+  }
+  spec.timeout_run_ms = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(arguments.timeout).count());
+  return spec;
+}
+
+int watch_job(const Globals& globals, const JobWatchArguments& arguments) {
+  auto client = connect(globals);
+  if (!client) return client.error();
+  RunStream stream = client->stream("valkyrie.Jobs/Watch", {.deadline = kNoDeadline});
+  const messages::WatchJobRequest request{.job = arguments.job, .offset = arguments.from};
+  auto begun = stream.write(Bytes::take(messages::encode(request))).wait();
+  if (!begun) return report(begun.error());
+  Follower follower(globals, arguments.output);
+  const auto failure = follow(stream, follower, arguments.follow);
+  if (failure) return report(*failure);
+  if (!arguments.follow) return kExitDone;
+  if (follower.result()) return exit_code_of(*follower.result(), /*interrupted=*/false);
+  return report(Status(StatusCode::internal, "the job's events ended without a result"));
+}
+
 int run_job(const Globals& globals, const JobRunArguments& arguments) {
   if (arguments.argv.front().empty()) {
     print_error("the job's command is empty; see valkyrie job run --help");
@@ -137,8 +162,10 @@ int run_job(const Globals& globals, const JobRunArguments& arguments) {
   if (!client) return client.error();
   RunStream stream = client->stream("valkyrie.Jobs/Run", {.deadline = kNoDeadline});
   const Interrupt interrupt;
-  auto begun =
-      stream.write(Bytes::take(messages::encode(messages::RunInput{request_of(arguments)}))).wait();
+  auto begun = stream
+                   .write(Bytes::take(messages::encode(
+                       messages::RunInput{messages::RunRequest{spec_of(arguments)}})))
+                   .wait();
   if (!begun) return report(begun.error());
   // Reading blocks this thread, so another one waits for Ctrl-C.
   std::jthread canceller([&] {
@@ -188,6 +215,7 @@ json::object result_json(const messages::JobResult& result) {
           {"signal", result.signal},
           {"duration_ms", static_cast<double>(result.duration_ns) / 1e6},
           {"output_bytes", result.output_bytes},
+          {"log_sha256", protocol::hex_text(std::as_bytes(std::span(result.log_sha256)))},
           {"user_ms", static_cast<double>(result.usage.user_ns) / 1e6},
           {"system_ms", static_cast<double>(result.usage.system_ns) / 1e6},
           {"memory_peak_bytes", result.usage.memory_peak_bytes},
