@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -286,6 +288,47 @@ TEST(DurableJobServices, answer_once_the_store_has_it) {
   call(4, "Submit",
        messages::encode(messages::SubmitRequest{.specs = {{.argv = {"false"}}}, .key = "k"}));
   EXPECT_EQ(port.codes.at(4), StatusCode::already_exists);
+}
+
+// Lets its owner do everything but one thing.
+class GateWithout final : public policy::Gate {
+ public:
+  explicit GateWithout(policy::Action action) : action_(action) {}
+  std::optional<std::string> denial_of(policy::Action action, const policy::Name& name,
+                                       const policy::Occasion&) override {
+    if (action != action_) return std::nullopt;
+    return std::string(name.name) + " is not for you";
+  }
+  policy::Grants grants() const override { return {}; }
+  std::uint32_t generation() const override { return 0; }
+  bool unchanged(std::uint32_t, protocol::Instant) const override { return true; }
+  policy::LimitHit begin_call(protocol::Instant, bool&) override { return policy::LimitHit::none; }
+  void end_call() override {}
+  bool take_message(protocol::Instant) override { return true; }
+  std::string limit_text(policy::LimitHit) const override { return {}; }
+  protocol::QosClass lowered(protocol::QosClass wanted) const override { return wanted; }
+
+ private:
+  policy::Action action_;
+};
+
+TEST_F(JobServicesTest, show_a_job_to_those_alone_who_may_read_its_log) {
+  call(services.jobs(), 7, "Submit",
+       messages::encode(
+           messages::SubmitRequest{.specs = {{.name = "build", .argv = {"true"}}}, .key = {}}));
+  const auto reply =
+      messages::decode<messages::SubmitReply>(std::as_bytes(std::span(port.replies.at(7))));
+  ASSERT_TRUE(reply.has_value());
+  const std::string request =
+      messages::encode(messages::WatchJobRequest{.job = reply->jobs.front()});
+  open(services.jobs(), 20, "Watch");
+  say(services.jobs(), 20, request);
+  EXPECT_EQ(sent<messages::JobEvent>(20).size(), 3u) << "Accepted, Waiting, CaughtUp";
+  caller.gate = std::make_shared<GateWithout>(policy::Action::read_logs);
+  open(services.jobs(), 21, "Watch");
+  say(services.jobs(), 21, request);
+  EXPECT_TRUE(sent<messages::JobEvent>(21).empty());
+  EXPECT_EQ(port.streams[21].ended, StatusCode::permission_denied);
 }
 
 TEST_F(JobServicesTest, tell_runners_and_submitters_of_a_drain) {

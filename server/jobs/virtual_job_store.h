@@ -49,8 +49,9 @@ class VirtualJobStore final : public JobStore {
     for (const auto& [row, record] : records_) {
       (messages::is_end(record.status.state) ? stored.ended : stored.live).push_back(record);
     }
-    std::ranges::stable_sort(stored.ended, {},
-                             [](const JobRecord& record) { return record.status.ended_ms; });
+    std::ranges::sort(stored.ended, {}, [](const JobRecord& record) {
+      return std::pair(record.status.ended_ms, record.id);
+    });
     return stored;
   }
   // The process dies, and another one opens the store.
