@@ -84,8 +84,8 @@ class Shard final : private transport::ShardReceiver<router::ShardMessage>,
   void set_security(std::shared_ptr<const Security> security);
   // Closes every connection at once.
   void abort();
-  // Runs `work` on the shard's thread in its next turn, in the end of which what services of it sent
-  // leaves. Any thread.
+  // Runs `work` on the shard's thread in its next turn, in the end of which what services of it
+  // sent leaves. Any thread.
   void post(std::function<void()> work);
 
   // The node without its sockets, to add services to.
